@@ -1,0 +1,1 @@
+"""The package behind the report on knowledge distillation for lightweight visual classifiers."""
