@@ -1,0 +1,35 @@
+"""Distillation methods, by name: one file a method, one line here."""
+
+import inspect
+
+from kdutils.methods.distiller import Method, Supervised
+from kdutils.methods.kd import KnowledgeDistillation
+from kdutils.methods.logits import LogitRegression
+
+METHODS: dict[str | None, type[Method]] = {
+    None: Supervised,
+    "kd": KnowledgeDistillation,
+    "logits": LogitRegression,
+}
+
+
+def build(name: str | None, options: dict) -> Method:
+    """Make a method from its name and options.
+
+    Every option has to be given: a default that changed later would change what a record means.
+
+    Args:
+        name: One of `METHODS`; `None` is training on labels alone.
+        options: The method's own options, such as `{"temperature": 4.0, "alpha": 0.5}`.
+
+    Raises:
+        ValueError: An unknown method, an unknown, missing or impossible option.
+    """
+    if name not in METHODS:
+        raise ValueError(f"no method {name!r}; there are {', '.join(filter(None, METHODS))}")
+    known = set(inspect.signature(METHODS[name]).parameters)
+    if set(options) != known:
+        raise ValueError(
+            f"method {name!r} takes exactly the options {sorted(known)}, not {sorted(options)}"
+        )
+    return METHODS[name](**options)
