@@ -1,0 +1,244 @@
+"""The ledger: the store of finished runs, which trains what it does not hold."""
+
+import contextlib
+import functools
+import json
+import logging
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+from filelock import FileLock
+
+from kdutils import data, methods, models, provenance, training
+from kdutils.paths import BUILD, RESULTS, replaced_atomically
+from kdutils.runs import Record, Run, digest, key
+
+logger = logging.getLogger(__name__)
+
+
+class LedgerError(RuntimeError):
+    """A stored result that cannot be trusted; the message names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Records in files of JSON lines, one file a study; weights and outputs in a cache.
+
+    A record is one line with its key and a checksum. A file of records is only ever replaced as a
+    whole, so a reader never meets a part of one. Any number of processes may use one ledger: of
+    those that ask for the same run at once, one trains it and the others wait.
+
+    Args:
+        folder: Where new records go.
+        published: A folder of further records, which is never written; `None` for none.
+        cache: Where weights, snapshots, teacher outputs and interrupted trainings lie, by key.
+    """
+
+    folder: Path
+    published: Path | None = None
+    cache: Path = BUILD / "cache"
+
+    @classmethod
+    def of_profile(cls, profile: str) -> "Ledger":
+        """The ledger of a profile of the report: it reads `results/`, and never writes there."""
+        return cls(BUILD / "ledger" / profile, published=RESULTS)
+
+    def obtain(
+        self,
+        run: Run,
+        study: str,
+        on_epoch: Callable[[int, dict], None] | None = None,
+    ) -> Record:
+        """Return the record of a run, training it, and what it rests on, if there is none yet.
+
+        Args:
+            run: What is wanted.
+            study: The file of records a new record goes to.
+            on_epoch: See `kdutils.training.train`.
+
+        Raises:
+            LedgerError: A stored record is damaged.
+            kdutils.training.TrainingError: The run cannot be trained.
+        """
+        found = self.find(run)
+        if found is None:
+            for source in filter(None, (run.teacher, run.init)):
+                self.obtain(source, study)
+            with _locked(self.cache, self.key(run)):
+                # Whoever held the lock may have finished this very run.
+                found = self.find(run) or self._prefix(run) or self._train(run, on_epoch)
+                self._store(found, study)
+        return found
+
+    def find(self, run: Run) -> Record | None:
+        """Return the record of a run, or `None`."""
+        return self.records().get(self.key(run))
+
+    def key(self, run: Run) -> str:
+        """The key of a run under the present data, backend and precision."""
+        precision = keras.config.dtype_policy().name
+        return key(run, data.fingerprint(run.data), keras.backend.backend(), precision)
+
+    def records(self) -> dict[str, Record]:
+        """All records, by key.
+
+        Raises:
+            LedgerError: A line is damaged.
+        """
+        found = {}
+        for folder in filter(None, (self.folder, self.published)):
+            for path in sorted(folder.glob("*.jsonl")):
+                found |= {record.key: record for record in read_study(path)}
+        return found
+
+    def model(self, run: Run) -> keras.Model:
+        """Return the trained model of a run; where its weights are not at hand, train it again."""
+        weights = self._workspace(run) / "weights.npz"
+        if not weights.exists():
+            with _locked(self.cache, self.key(run)):
+                if not weights.exists():
+                    logger.info("training %s again: its weights are not in the cache", run.label)
+                    self._train(run)
+        return _restored(run, weights)
+
+    def outputs(self, run: Run, part: data.Part, taps: tuple[str, ...]) -> training.Outputs:
+        """Return what a trained model says about a part of the data; computed once, then kept."""
+        name = digest({"ids": part.ids.tolist(), "taps": taps})
+        path = self._workspace(run) / f"outputs-{name}.npz"
+        if not path.exists():
+            found = training.outputs(self.model(run), part, taps)
+            with replaced_atomically(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, ids=found.ids, **found.values)
+        with _naming_damage(path), np.load(path, allow_pickle=False) as stored:
+            return training.Outputs(stored["ids"], {tap: stored[tap] for tap in taps})
+
+    def _train(self, run: Run, on_epoch=None) -> Record:
+        teacher = initial = None
+        if run.teacher is not None:
+            taps = methods.METHODS[run.method].teacher_taps
+            teacher = self.outputs(run.teacher, training.load_data(run).train, taps)
+        if run.init is not None:
+            initial = self.model(run.init)
+        workspace = self._workspace(run)
+        record, model = training.train(run, teacher, initial, workspace, on_epoch)
+        # Weights first: a record says that its run is finished.
+        training.save_weights(model, workspace / "weights.npz")
+        (workspace / "state.npz").unlink(missing_ok=True)
+        return record
+
+    def _prefix(self, run: Run) -> Record | None:
+        """Make the record of a run from a snapshot of the same run trained for longer."""
+        if not run.keeps_snapshots:
+            return None
+        for longer in self.records().values():
+            snapshot = training.snapshot_path(self.cache / longer.key, run.epochs)
+            comparable = self.key(longer.run) == longer.key
+            if comparable and longer.run.shorter(run.epochs) == run and snapshot.exists():
+                model = _restored(run, snapshot)
+                training.save_weights(model, self._workspace(run) / "weights.npz")
+                history = {name: values[: run.epochs] for name, values in longer.history.items()}
+                dataset = training.load_data(run)
+                return training.assess(run, model, dataset, history, prefix_of=longer.key)
+        return None
+
+    def _store(self, record: Record, study: str) -> None:
+        path = self.folder / f"{study}.jsonl"
+        with _locked(self.cache, digest(str(path.resolve()))):
+            write_study([*read_study(path), record], path)
+
+    def _workspace(self, run: Run) -> Path:
+        return self.cache / self.key(run)
+
+
+def read_study(path: Path) -> Iterator[Record]:
+    """Read a file of records; a file that is not there holds none.
+
+    Raises:
+        LedgerError: A line is not what was written; it is named.
+    """
+    if not path.exists():
+        return
+    for number, line in enumerate(_lines(path, path.stat().st_mtime_ns), start=1):
+        yield _parse(line, path.stem, f"{path}, line {number}")
+
+
+def write_study(records: Iterable[Record], path: Path) -> None:
+    """Replace a file of records as a whole."""
+    lines = []
+    for record in records:
+        content = record.to_json()
+        line = {"key": record.key, "checksum": digest(content), "record": content}
+        lines.append(json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n")
+    with replaced_atomically(path) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
+
+
+@functools.lru_cache(maxsize=64)
+def _lines(path: Path, modified: int) -> tuple[str, ...]:
+    del modified  # part of the cache's key alone: a file that changed is read again
+    return tuple(path.read_text(encoding="utf-8").splitlines())
+
+
+@functools.lru_cache(maxsize=4096)
+def _parse(line: str, study: str, where: str) -> Record:
+    name = "unreadable"
+    try:
+        stored = json.loads(line)
+        name, content = stored["key"], stored["record"]
+        whole = stored["checksum"] == digest(content)
+        record = Record.from_json(content, study=study)
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    if not whole or record.key != name:
+        raise LedgerError(
+            f"{where}: the record {name} is damaged, so it is not used. Restore the file "
+            "(`git checkout` if it is a published one), or delete this line to train the run again."
+        )
+    return replace(record, stale=record.code != provenance.code_digest(record.run))
+
+
+def _restored(run: Run, weights: Path) -> keras.Model:
+    model = models.build(run.model, run.seed)
+    with _naming_damage(weights):
+        training.load_weights(model, weights)
+    return model
+
+
+@contextlib.contextmanager
+def _naming_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise LedgerError(
+            f"{path} is damaged ({error}), so it is not used; delete it to have it made again."
+        ) from error
+
+
+def _locked(cache: Path, name: str) -> FileLock:
+    folder = cache / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{name}.lock")
+
+
+def publish(source: Path, target: Path) -> dict[str, int]:
+    """Copy records into the published ones, study by study; what is published stays as it is.
+
+    Args:
+        source: A folder of records, such as `_build/ledger/full`.
+        target: The folder to add to, such as `results/`.
+
+    Returns:
+        How many records each study gained.
+    """
+    gained = {}
+    for path in sorted(source.glob("*.jsonl")):
+        published = {each.key: each for each in read_study(target / path.name)}
+        new = [record for record in read_study(path) if record.key not in published]
+        if new:
+            write_study([*published.values(), *new], target / path.name)
+        gained[path.stem] = len(new)
+    return gained

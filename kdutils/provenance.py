@@ -1,0 +1,91 @@
+"""Where a result comes from: the code that decides it, the versions, the machine."""
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+
+from kdutils import methods, models
+from kdutils.runs import Run, digest
+
+SHARED_MODULES = (
+    "kdutils.data.dataset",
+    "kdutils.metrics",
+    "kdutils.methods.distiller",
+    "kdutils.models.initialise",
+    "kdutils.training",
+)
+
+
+def code_digest(run: Run) -> str:
+    """Digest of the modules that this run and its teachers use, comments and docstrings apart.
+
+    It is recorded beside a result and compared later: another digest does not make a result wrong,
+    but says that the code has changed since, and that the run ought to be repeated.
+    """
+    names = set(SHARED_MODULES)
+    for each in lineage(run):
+        names.add(models.NETWORKS[each.model].__module__)
+        names.add(methods.METHODS[each.method].__module__)
+    return digest({name: _module_digest(name) for name in sorted(names)})
+
+
+def lineage(run: Run) -> list[Run]:
+    """The run and all runs it rests on, those it rests on first, each once."""
+    found: dict[Run, None] = {}
+    for source in filter(None, (run.teacher, run.init)):
+        found.update(dict.fromkeys(lineage(source)))
+    found[run] = None
+    return list(found)
+
+
+@functools.cache
+def _module_digest(name: str) -> str:
+    source = importlib.util.find_spec(name).origin
+    tree = ast.parse(Path(source).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            node.body = [line for line in node.body if not _is_text(line)] or [ast.Pass()]
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+
+
+def _is_text(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes a result."""
+    backend = keras.backend.backend()
+    return {
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        backend: sys.modules[backend].__version__,
+        "numpy": version("numpy"),
+        "kdutils": version("kdutils"),
+    }
+
+
+@functools.cache
+def machine() -> dict:
+    """The kind of machine, without a name that would identify it."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _processor() -> str:
+    details = Path("/proc/cpuinfo")
+    if details.exists():
+        for line in details.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"

@@ -1,0 +1,220 @@
+"""Run: one training as data. Record: what came of it."""
+
+import base64
+import functools
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+
+from kdutils import methods, models
+
+
+def digest(content) -> str:
+    """Short content hash, 16 hexadecimal digits, of anything JSON can hold."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of one model: everything that decides its outcome, and nothing else.
+
+    A field left at `None` is not part of the stored form, so a field that is added later, with
+    `None` as its default, leaves the keys of all earlier records as they are.
+
+    Args:
+        model: A name in `kdutils.models.NETWORKS`.
+        data: A name in `kdutils.data`.
+        method: A name in `kdutils.methods.METHODS`; `None` trains on labels alone.
+        options: The method's options, all of them.
+        teacher: The run the student learns from; given exactly when a method is.
+        init: The run whose weights training starts from; `None` starts from the seed.
+        validation: Training images held out, stratified, to choose on. A run that holds out
+            validation images is scored on them and never on the test part.
+        train_size: Size of a stratified subset of the remaining training part; `None` takes all.
+        epochs: Passes over the training images.
+        batch_size: Images a step; the last partial batch of an epoch is dropped.
+        learning_rate: Adam's, constant.
+        seed: Decides initial weights, batch order and dropout.
+
+    Raises:
+        ValueError: A setting that cannot be trained, or that would leak validation images.
+    """
+
+    model: str
+    data: str = "mnist"
+    method: str | None = None
+    options: Mapping[str, float] = field(default_factory=dict)
+    teacher: "Run | None" = None
+    init: "Run | None" = None
+    validation: int | None = None
+    train_size: int | None = None
+    epochs: int = 12
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.model not in models.NETWORKS:
+            raise ValueError(f"no network {self.model!r}; there are {', '.join(models.NETWORKS)}")
+        # 4 and 4.0 are one run, and have to get one key.
+        options = {k: float(v) if type(v) is int else v for k, v in self.options.items()}
+        object.__setattr__(self, "options", options)
+        object.__setattr__(self, "learning_rate", float(self.learning_rate))
+        methods.build(self.method, self.options)
+        if (self.method is None) != (self.teacher is None):
+            raise ValueError(
+                f"{self.label}: a method needs a teacher, and a teacher needs a method"
+            )
+        for name in ("epochs", "batch_size", "validation", "train_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{self.label}: {name} has to be at least 1, not {value}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"{self.label}: learning_rate has to be above 0")
+        for source in filter(None, (self.teacher, self.init)):
+            if self.validation and source.validation != self.validation:
+                raise ValueError(
+                    f"{self.label}: {source.label} has trained on the images held out for "
+                    f"validation; it has to hold out the same {self.validation}"
+                )
+
+    def __hash__(self):
+        return hash(digest(self.to_json()))
+
+    @property
+    def label(self) -> str:
+        """The run in a few words, for progress lines and messages."""
+        name = self.model.removeprefix(f"{self.data}_")
+        settings = ", ".join(f"{option} {value:g}" for option, value in self.options.items())
+        words = [name, f"{self.method} ({settings})" if self.method else "", f"seed {self.seed}"]
+        return " · ".join(filter(None, words))
+
+    @property
+    def keeps_snapshots(self) -> bool:
+        """Whether the weights of every epoch are kept, so that shorter runs cost nothing.
+
+        True of MNIST teachers, which are studied by epoch; their learning rate is constant, so the
+        first epochs of a long training are exactly the short one.
+        """
+        return self.model == "mnist_teacher" and self.teacher is None
+
+    def to_json(self) -> dict:
+        """Give the run in its stored form, without the fields that are `None`."""
+        content = {each.name: getattr(self, each.name) for each in fields(self)}
+        content["options"] = dict(self.options) or None
+        for name in ("teacher", "init"):
+            content[name] = content[name] and content[name].to_json()
+        return {name: value for name, value in content.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, content: dict) -> "Run":
+        """Rebuild a run from its stored form."""
+        content = dict(content)
+        for name in ("teacher", "init"):
+            if name in content:
+                content[name] = cls.from_json(content[name])
+        return cls(**content)
+
+    def shorter(self, epochs: int) -> "Run":
+        """The same run, stopped after fewer epochs."""
+        return replace(self, epochs=epochs)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run gave: small enough to commit, rich enough to test on.
+
+    Args:
+        run: The configuration.
+        data_fingerprint: Of the data set, see `kdutils.data.fingerprint`.
+        backend: Keras' backend.
+        precision: Keras' dtype policy.
+        part: What `metrics` and `predictions` speak of, `"test"` or `"validation"`.
+        metrics: See `kdutils.metrics.classification_metrics`.
+        train: The same, in brief, on the training images; with a teacher also `teacher_kl` (nats,
+            at temperature 1) and `teacher_agreement` (fraction).
+        history: One number an epoch for every loss term and metric, and `seconds`.
+        predictions: For each image of the part, packed: `offsets` and `confidences`.
+        parameters: Of the model.
+        seconds: Training time.
+        versions: Of what computed it.
+        machine: Where.
+        code: Digest of the modules that decide the outcome, see `kdutils.provenance`.
+        finished: ISO date and time, UTC.
+        prefix_of: Key of the longer run whose snapshot this is.
+        study: The file of records it belongs to.
+        stale: Whether those modules have changed since.
+    """
+
+    run: Run
+    data_fingerprint: str
+    backend: str
+    precision: str
+    part: str
+    metrics: dict
+    train: dict
+    history: dict
+    predictions: dict
+    parameters: int
+    seconds: float
+    versions: dict
+    machine: dict
+    code: str
+    finished: str
+    prefix_of: str | None = None
+    study: str = ""
+    stale: bool = field(default=False, compare=False)
+
+    @functools.cached_property
+    def key(self) -> str:
+        """What the ledger knows this record by."""
+        return key(self.run, self.data_fingerprint, self.backend, self.precision)
+
+    @functools.cached_property
+    def offsets(self) -> np.ndarray:
+        """`(N,)` predicted class minus true class, modulo the number of classes: 0 is correct."""
+        return unpack(self.predictions["offsets"])
+
+    @functools.cached_property
+    def confidences(self) -> np.ndarray:
+        """`(N,)` probability given to the predicted class, to 1/255."""
+        return unpack(self.predictions["confidences"]) / 255
+
+    def to_json(self) -> dict:
+        """Give the record in its stored form."""
+        content = {each.name: getattr(self, each.name) for each in fields(self)}
+        content["run"] = self.run.to_json()
+        del content["stale"], content["study"]
+        return content
+
+    @classmethod
+    def from_json(cls, content: dict, **more) -> "Record":
+        """Rebuild a record from its stored form; `more` are the fields that are not stored."""
+        return cls(**{**content, "run": Run.from_json(content["run"])}, **more)
+
+
+def key(run: Run, data_fingerprint: str, backend: str, precision: str) -> str:
+    """Name a run by its content: the same key means the same experiment."""
+    return digest(
+        {
+            "run": run.to_json(),
+            "data": data_fingerprint,
+            "backend": backend,
+            "precision": precision,
+        }
+    )
+
+
+def pack(values: np.ndarray) -> str:
+    """Store `uint8` values as text: compressed, base 64."""
+    return base64.b64encode(zlib.compress(np.asarray(values, "uint8").tobytes(), 9)).decode()
+
+
+def unpack(text: str) -> np.ndarray:
+    """Read what `pack` stored."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype="uint8")

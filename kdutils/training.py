@@ -1,0 +1,281 @@
+"""Train one run and score it; what needs training, and where results lie, the ledger knows."""
+
+import json
+import math
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import keras
+import numpy as np
+from scipy.special import softmax
+
+from kdutils import data, methods, metrics, models, provenance
+from kdutils.methods.distiller import Distiller
+from kdutils.paths import replaced_atomically
+from kdutils.runs import Record, Run, pack
+
+PREDICTION_BATCH = 1000
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot go on, with what to change."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model says about some images, found by sample id and never by position.
+
+    Args:
+        ids: `(N,)` sample ids, ascending.
+        values: `(N, …)` by tapped layer.
+    """
+
+    ids: np.ndarray
+    values: dict[str, np.ndarray]
+
+    def of(self, ids: np.ndarray) -> dict[str, np.ndarray]:
+        """Look up samples.
+
+        Raises:
+            KeyError: One of them has no output.
+        """
+        rows = np.searchsorted(self.ids, ids)
+        rows[rows == len(self.ids)] = 0
+        if not np.array_equal(self.ids[rows], ids):
+            missing = np.setdiff1d(ids, self.ids)
+            raise KeyError(f"no teacher outputs for {len(missing)} samples, such as {missing[:3]}")
+        return {tap: values[rows] for tap, values in self.values.items()}
+
+
+def outputs(model: keras.Model, part: data.Part, taps: tuple[str, ...] = ("logits",)) -> Outputs:
+    """Run a model over a part of the data, in inference mode.
+
+    Args:
+        model: A model with the named layers.
+        part: The images; their ids ascend.
+        taps: Names of layers.
+    """
+    tapped = keras.Model(model.inputs, {tap: model.get_layer(tap).output for tap in taps})
+    values = tapped.predict(part.images, batch_size=PREDICTION_BATCH, verbose=0)
+    return Outputs(part.ids, values)
+
+
+def load_data(run: Run) -> data.Dataset:
+    """Load a run's data, split as the run asks."""
+    return data.load(run.data, validation=run.validation or 0, train_size=run.train_size)
+
+
+def train(
+    run: Run,
+    teacher: Outputs | None = None,
+    initial: keras.Model | None = None,
+    workspace: Path | None = None,
+    on_epoch: Callable[[int, dict], None] | None = None,
+) -> tuple[Record, keras.Model]:
+    """Train a run from what it rests on.
+
+    Args:
+        run: What to train.
+        teacher: Outputs of the run's teacher on the training images; needed where it has one.
+        initial: The model whose weights the run starts from; needed where it names one.
+        workspace: A folder for the state after each epoch, from which an interrupted training goes
+            on, and for the snapshots of runs that keep them.
+        on_epoch: Called after each epoch with its number, from 1, and its history.
+
+    Returns:
+        The record, and the trained model.
+
+    Raises:
+        TrainingError: The loss is no longer finite, or there are fewer images than a batch.
+    """
+    dataset = load_data(run)
+    steps = len(dataset.train) // run.batch_size
+    if steps == 0:
+        raise TrainingError(
+            f"{run.label}: {len(dataset.train)} training images do not fill one batch of "
+            f"{run.batch_size}; lower batch_size or raise train_size"
+        )
+    method = methods.build(run.method, dict(run.options))
+    student = models.build(run.model, run.seed)
+    if initial is not None:
+        student.set_weights(initial.get_weights())
+    distiller = Distiller(student, method)
+    distiller.compile(
+        optimizer=keras.optimizers.Adam(run.learning_rate),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        # On a CPU, XLA is several times slower than oneDNN here; JAX knows no other way.
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    distiller.optimizer.build(distiller.trainable_variables)
+    code = provenance.code_digest(run)
+    state = TrainingState(distiller, code, workspace and workspace / "state.npz")
+    history = state.restore()
+    for epoch in range(len(history.get("loss", ())), run.epochs):
+        started = time.perf_counter()
+        # The order of an epoch depends on the seed and the epoch alone: paired runs see the same
+        # batches, and a resumed training goes on as if it had never stopped.
+        order = np.random.default_rng([run.seed, epoch]).permutation(len(dataset.train))
+        part = dataset.train.take(order[: steps * run.batch_size])
+        inputs = {"images": part.images}
+        if teacher is not None:
+            inputs["teacher"] = teacher.of(part.ids)
+        fitted = distiller.fit(
+            inputs,
+            part.labels,
+            batch_size=run.batch_size,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            shuffle=False,
+            verbose=0,
+        )
+        latest = {name: values[0] for name, values in fitted.history.items()}
+        if not math.isfinite(latest["loss"]):
+            raise TrainingError(
+                f"{run.label}: the loss is {latest['loss']} after epoch {epoch + 1}; "
+                "a lower learning_rate may help"
+            )
+        latest["seconds"] = time.perf_counter() - started
+        if dataset.validation is not None:
+            scores = _score(student, dataset.validation)
+            latest |= {f"val_{name}": scores[name] for name in ("accuracy", "nll")}
+        for name, value in latest.items():
+            history.setdefault(name, []).append(float(f"{value:.6g}"))
+        if workspace is not None and run.keeps_snapshots:
+            save_weights(student, snapshot_path(workspace, epoch + 1))
+        if epoch + 1 < run.epochs:
+            state.keep(history)
+        if on_epoch is not None:
+            on_epoch(epoch + 1, latest)
+    return assess(run, student, dataset, history, teacher), student
+
+
+def assess(
+    run: Run,
+    model: keras.Model,
+    dataset: data.Dataset,
+    history: dict[str, list[float]],
+    teacher: Outputs | None = None,
+    prefix_of: str | None = None,
+) -> Record:
+    """Score a trained model and make its record.
+
+    Args:
+        run: What was trained.
+        model: The result.
+        dataset: The run's data, as split for it.
+        history: One number an epoch, by name.
+        teacher: Outputs of the run's teacher on the training images, where it has one.
+        prefix_of: Key of the longer run that the model is a snapshot of.
+    """
+    part = "test" if dataset.validation is None else "validation"
+    judged = getattr(dataset, part)
+    logits = outputs(model, judged).values["logits"]
+    offsets = (logits.argmax(axis=1) - judged.labels.astype("int64")) % logits.shape[1]
+    return Record(
+        run=run,
+        data_fingerprint=dataset.fingerprint,
+        backend=keras.backend.backend(),
+        precision=keras.config.dtype_policy().name,
+        part=part,
+        metrics=_rounded(metrics.classification_metrics(logits, judged.labels)),
+        train=_rounded(_training_scores(model, dataset.train, teacher)),
+        history=history,
+        predictions={
+            "offsets": pack(offsets),
+            "confidences": pack(np.rint(softmax(logits, axis=1).max(axis=1) * 255)),
+        },
+        parameters=model.count_params(),
+        seconds=round(sum(history["seconds"]), 1),
+        versions=provenance.versions(),
+        machine=provenance.machine(),
+        code=provenance.code_digest(run),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        prefix_of=prefix_of,
+    )
+
+
+def _score(model: keras.Model, part: data.Part) -> dict:
+    logits = model.predict(part.images, batch_size=PREDICTION_BATCH, verbose=0)
+    return metrics.classification_metrics(logits, part.labels)
+
+
+def _training_scores(model: keras.Model, part: data.Part, teacher: Outputs | None) -> dict:
+    logits = outputs(model, part).values["logits"]
+    scores = metrics.classification_metrics(logits, part.labels)
+    scores = {name: scores[name] for name in ("accuracy", "nll", "entropy")}
+    if teacher is not None and "logits" in teacher.values:
+        taught = teacher.of(part.ids)["logits"]
+        agreement = taught.argmax(axis=1) == logits.argmax(axis=1)
+        scores["teacher_kl"] = metrics.kullback_leibler(taught, logits)
+        scores["teacher_agreement"] = float(agreement.mean())
+    return scores
+
+
+def _rounded(scores: dict) -> dict:
+    return {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in scores.items()}
+
+
+def snapshot_path(workspace: Path, epoch: int) -> Path:
+    """Where the weights after an epoch (from 1) are kept."""
+    return workspace / f"epoch-{epoch:03d}.npz"
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Write a model's weights, by path of the weight, atomically."""
+    weights = {weight.path: keras.ops.convert_to_numpy(weight) for weight in model.weights}
+    with replaced_atomically(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **weights)
+
+
+def load_weights(model: keras.Model, path: Path) -> None:
+    """Read weights that `save_weights` wrote into a model of the same network."""
+    with np.load(path, allow_pickle=False) as stored:
+        for weight in model.weights:
+            weight.assign(stored[weight.path])
+
+
+class TrainingState:
+    """All that a training has to remember between two epochs, in one file.
+
+    Args:
+        distiller: What is being trained, with its optimiser built.
+        code: Digest of the code that trains; what other code has kept is not used.
+        path: The file; `None` remembers nothing.
+    """
+
+    def __init__(self, distiller: Distiller, code: str, path: Path | None):
+        self.distiller = distiller
+        self.code = code
+        self.path = path
+
+    def _variables(self):
+        return [*self.distiller.variables, *self.distiller.optimizer.variables]
+
+    def keep(self, history: dict[str, list[float]]) -> None:
+        """Write weights, optimiser, random state and history, atomically."""
+        if self.path is None:
+            return
+        values = [keras.ops.convert_to_numpy(variable) for variable in self._variables()]
+        with replaced_atomically(self.path) as temporary, temporary.open("wb") as file:
+            np.savez(file, *values, history=json.dumps(history), code=self.code)
+
+    def restore(self) -> dict[str, list[float]]:
+        """Go back to what was kept, and return its history; empty where there is nothing to use."""
+        if self.path is None or not self.path.exists():
+            return {}
+        try:
+            with np.load(self.path, allow_pickle=False) as stored:
+                values = [stored[f"arr_{i}"] for i in range(len(self._variables()))]
+                history = json.loads(str(stored["history"]))
+                code = str(stored["code"])
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            return {}
+        if code != self.code:
+            return {}
+        for variable, value in zip(self._variables(), values, strict=True):
+            variable.assign(value)
+        return history

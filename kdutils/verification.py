@@ -1,0 +1,63 @@
+"""Train recorded runs again and compare."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from kdutils.ledger import Ledger
+from kdutils.provenance import lineage
+from kdutils.runs import Record, Run
+
+Z_95 = 1.96
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """A record beside the same run trained again."""
+
+    recorded: Record
+    repeated: Record
+
+    @property
+    def difference(self) -> float:
+        """Accuracy repeated minus recorded, a fraction."""
+        return self.repeated.metrics["accuracy"] - self.recorded.metrics["accuracy"]
+
+    @property
+    def changed(self) -> int:
+        """Images that are predicted otherwise."""
+        return int((self.recorded.offsets != self.repeated.offsets).sum())
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the accuracies lie within the tolerance of each other."""
+        return abs(self.difference) <= tolerance(self.recorded)
+
+
+def tolerance(record: Record) -> float:
+    """How far two trainings of one run may differ in accuracy, a fraction.
+
+    1.96 standard errors of the difference of two binomial accuracies on as many images. The same
+    seed on another machine is in effect another seed, as rounding differences grow in training;
+    this band is wider than the spread over seeds, and narrower than any effect of a wrong loss.
+    """
+    accuracy, count = record.metrics["accuracy"], record.metrics["count"]
+    return Z_95 * float(np.sqrt(2 * accuracy * (1 - accuracy) / count))
+
+
+def needed(records: Iterable[Record], published: Ledger, repeated: Ledger) -> tuple[int, float]:
+    """How much training a repetition takes.
+
+    Args:
+        records: What is to be repeated.
+        published: The ledger that knows how long each run took.
+        repeated: The ledger of what has been repeated already.
+
+    Returns:
+        The number of runs, those they rest on included, and their recorded seconds.
+    """
+    runs: list[Run] = list(dict.fromkeys(each for r in records for each in lineage(r.run)))
+    runs = [run for run in runs if repeated.find(run) is None]
+    known = [published.find(run) for run in runs]
+    return len(runs), sum(record.seconds for record in known if record is not None)
