@@ -1,0 +1,418 @@
+"""Every figure of the report, each drawn twice: for a light page and for a dark one.
+
+A drawing function takes axes (or a whole figure, where it lays out panels of its own) and data, and
+leaves the colours of text and ground to the theme:
+
+    themed(lambda figure: temperature_curve(figure.subplots(), curve), alt="Accuracy against T")
+
+Series differ by colour, marker and line style at once, so the figures also work in greyscale.
+Dots and lines show accuracies by position, so their axes span the data and do not start at zero;
+bars do. Accuracies are drawn in percent.
+"""
+
+import base64
+import html
+import io
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import LogLocator
+from statsmodels.stats.proportion import proportion_confint
+
+from kdutils.evaluation import accuracies, mean_interval, pair, prediction_interval
+
+WIDTH = 640  # pixels on the page, which has 96 to the inch; the files have twice as many
+HEIGHT = 400
+MARKERS = ["o", "s", "^", "D", "v"]
+LINES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
+# Blue, orange, green, pink and grey after Okabe and Ito, each also of another lightness where the
+# colour-blind see one hue, and with enough contrast (4.5) to the page for coloured words.
+LIGHT = {"text": "#1f2328", "grid": "#d5dae0", "series": "#00438c #bd4d00 #00704f #bb4690 #3a3a3a"}
+DARK = {"text": "#d8dee6", "grid": "#39414c", "series": "#4f9fe8 #f0a03c #86ecc6 #f5c6ec #a39d80"}
+# The page follows its theme; JupyterLab has none of the page's styles, so the figure brings these.
+DARK_PAGE = ':is([data-theme="dark"],[data-jp-theme-light="false"]) .themed-figure'
+STYLE = (
+    "<style>.themed-figure .only-dark{display:none}"
+    f"{DARK_PAGE} .only-dark{{display:inline}}{DARK_PAGE} .only-light{{display:none}}</style>"
+)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One figure as two PNG images, of which a page shows the one that fits its theme."""
+
+    light: bytes
+    dark: bytes
+    alt: str
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        images = "".join(
+            f'<img class="only-{theme}" width="{WIDTH}" alt="{html.escape(self.alt)}" '
+            f'src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+            for theme, png in (("light", self.light), ("dark", self.dark))
+        )
+        return {
+            "text/html": f'<div class="themed-figure">{images}{STYLE}</div>',
+            "image/png": self.light,
+        }
+
+
+def themed(draw: Callable[[Figure], object], alt: str) -> Bundle:
+    """Draws a figure for light and for dark pages.
+
+    Args:
+        draw: draws on the figure it is given; called once for each theme, so it must not use up
+            its data.
+        alt: what the figure shows, for those who cannot see it.
+
+    Raises:
+        ValueError: `alt` is empty.
+    """
+    if not alt.strip():
+        raise ValueError("A figure needs an alt text: say in a sentence what it shows.")
+    return Bundle(_png(draw, LIGHT), _png(draw, DARK), alt)
+
+
+def temperature_curve(
+    axes: Axes,
+    curve: Mapping[float, Sequence],
+    without_kd: Sequence = (),
+    teacher: Sequence = (),
+) -> None:
+    """Accuracy of the student against the temperature, its mean over seeds with 95 % interval.
+
+    Args:
+        axes: where to draw.
+        curve: the records of every temperature; each seed is a faint point.
+        without_kd: records of the student without distillation, a band of the mean's interval.
+        teacher: records of the teacher, a line at their mean.
+    """
+    style, without_style, teacher_style = itertools.islice(_styles(), 3)
+    temperatures = sorted(curve)
+    values = [100 * accuracies(curve[temperature]) for temperature in temperatures]
+    for temperature, heights in zip(temperatures, values, strict=True):
+        beside = np.full(len(heights), 0.93 * temperature)
+        axes.plot(beside, heights, ".", color=style["color"], alpha=0.6)
+    _error_bars(axes, temperatures, values, style)
+    labels = [("student\nwith KD", values[-1].mean(), style["color"])]
+    if without_kd:
+        interval = mean_interval(100 * accuracies(without_kd))
+        if interval.count > 1:
+            axes.axhspan(interval.low, interval.high, color=without_style["color"], alpha=0.2, lw=0)
+        axes.axhline(interval.mean, **without_style | {"marker": ""})
+        labels.append(("student\nwithout KD", interval.mean, without_style["color"]))
+    if teacher:
+        mean = 100 * accuracies(teacher).mean()
+        axes.axhline(mean, **teacher_style | {"marker": ""})
+        labels.append(("teacher", mean, teacher_style["color"]))
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(temperatures, labels=[f"{t:g}" for t in temperatures])
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel("Temperature T (log scale)")
+    axes.set_ylabel(_accuracy_label(curve[temperatures[0]]))
+    _label_right(axes, labels)
+
+
+def tuning_heatmap(
+    axes: Axes,
+    temperatures: Sequence[float],
+    alphas: Sequence[float],
+    accuracies: np.ndarray,
+    chosen: tuple[float, float],
+) -> None:
+    """Mean validation accuracy of every cell of a grid search, the chosen cell framed.
+
+    Args:
+        axes: where to draw.
+        temperatures: the columns.
+        alphas: the rows, drawn upwards.
+        accuracies: fractions `(len(alphas), len(temperatures))`; cells of NaN stay empty.
+        chosen: temperature and alpha of the cell to frame.
+    """
+    sns.heatmap(
+        100 * np.asarray(accuracies),
+        ax=axes,
+        annot=True,
+        fmt=".2f",
+        annot_kws={"color": "black"},
+        cmap=sns.light_palette("#3f93dc", as_cmap=True),  # light throughout, for black figures
+        cbar=False,
+        xticklabels=[f"{t:g}" for t in temperatures],
+        yticklabels=[f"{a:g}" for a in alphas],
+    )
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    axes.tick_params(axis="y", rotation=0)
+    corner = list(temperatures).index(chosen[0]), list(alphas).index(chosen[1])
+    frame = Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=3, clip_on=False)
+    # Black in white is seen on every colour of the map, on light pages and on dark ones.
+    frame.set_path_effects([withStroke(linewidth=7, foreground="white")])
+    axes.add_patch(frame)
+    axes.set_xlabel("Temperature T")
+    axes.set_ylabel("Weight of the distillation loss, $\\alpha$")
+    axes.set_title("Validation accuracy (%), chosen cell framed", loc="left")
+
+
+def paired_seeds(axes: Axes, groups: Mapping[str, Sequence]) -> None:
+    """Accuracy of every seed in each group, joined by seed; mean and 95 % interval beside.
+
+    Args:
+        axes: where to draw.
+        groups: the records of every group from left to right, with the same seeds.
+
+    Raises:
+        ValueError: the groups cannot be paired, see `kdutils.evaluation.pair`.
+    """
+    positions = np.arange(len(groups))
+    for one, other in itertools.pairwise(groups.values()):
+        pair(one, other)
+    heights = np.array([100 * accuracies(records) for records in groups.values()])
+    axes.plot(positions, heights, color=mpl.rcParams["text.color"], alpha=0.45, lw=1.5, marker="o")
+    style = next(_styles())
+    for x, values in zip(positions, heights, strict=True):
+        # The lines leave the first group to the right and come to the others from the left.
+        side = -1 if x == 0 else 1
+        _error_bars(axes, [x + 0.12 * side], [values], style)
+    ticks = [
+        f"{label}\n{values.mean():.2f} %" for label, values in zip(groups, heights, strict=True)
+    ]
+    axes.set_xticks(positions, labels=ticks)
+    axes.set_xlim(-0.5, len(groups) - 0.5)
+    axes.grid(visible=False, axis="x")
+    axes.set_ylabel(_accuracy_label(records for group in groups.values() for records in group))
+
+
+def learning_curves(axes: Axes, groups: Mapping[str, Sequence], quantity: str = "loss") -> None:
+    """A quantity of the training history against the epoch: mean over seeds and their range.
+
+    Args:
+        axes: where to draw.
+        groups: the records of every curve; the seeds of one group have as many epochs.
+        quantity: key of the history. Accuracies are drawn in percent, all else on a log scale.
+    """
+    scale = 100 if quantity.endswith("accuracy") else 1
+    labels = []
+    for (label, records), style in zip(groups.items(), _styles(), strict=False):
+        values = scale * np.array([record.history[quantity] for record in records])
+        epochs = np.arange(1, values.shape[1] + 1)
+        axes.plot(epochs, values.mean(axis=0), **style, markersize=5)
+        axes.fill_between(
+            epochs, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.2, lw=0
+        )
+        labels.append((label, values[:, -1].mean(), style["color"]))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("Epoch")
+    name = quantity.replace("val_", "validation ").replace("_", " ").capitalize()
+    if scale == 100:
+        axes.set_ylabel(f"{name} (%)")
+    else:
+        axes.set_yscale("log", subs=[])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.set_ylabel(f"{name} (log scale)")
+    _label_right(axes, labels)
+
+
+def soft_targets(
+    figure: Figure, probabilities: Mapping[float, np.ndarray], classes: Sequence[str]
+) -> None:
+    """The teacher's softened output for one image at several temperatures, a panel for each.
+
+    Args:
+        figure: where to draw; its height is set.
+        probabilities: the output `(classes,)` at every temperature.
+        classes: names of the classes.
+    """
+    rows = (len(probabilities) + 1) // 2
+    figure.set_figheight(0.4 + 2 * rows)
+    figure.get_layout_engine().set(h_pad=0.1)
+    panels = figure.subplots(rows, 2, sharey=True, squeeze=False).flat
+    color = next(_styles())["color"]
+    for (temperature, values), axes in zip(sorted(probabilities.items()), panels, strict=False):
+        axes.bar(range(len(classes)), values, color=color, linewidth=0)
+        axes.set_xticks(range(len(classes)), labels=classes)
+        top = int(np.argmax(values))
+        axes.text(top, values[top], f"{values[top]:.2f}", ha="center", va="bottom")
+        axes.set_title(f"T = {temperature:g}", loc="left")
+        axes.set_ylim(0, 1.2)
+        axes.set_yticks([0, 0.5, 1])
+        axes.grid(visible=False)
+    for axes in panels:
+        axes.remove()
+    figure.supxlabel("Class")
+    figure.supylabel("Probability")
+
+
+def disagreements(
+    figure: Figure,
+    images: np.ndarray,
+    labels: Sequence[str],
+    first: Sequence[str],
+    second: Sequence[str],
+    names: tuple[str, str],
+) -> None:
+    """A grid of images with what two models take them for.
+
+    Args:
+        figure: where to draw; its height is set.
+        images: `(N, H, W)`, `(N, H, W, 1)` or `(N, H, W, 3)`, uint8.
+        labels: the true classes.
+        first: the classes that the first model predicts.
+        second: the classes that the second model predicts.
+        names: short names of the two models.
+    """
+    columns = 4
+    rows = -(-len(images) // columns)
+    figure.set_figheight(2.45 * rows)
+    figure.get_layout_engine().set(h_pad=0.1)
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for image, label, *predicted, axes in zip(images, labels, first, second, panels, strict=False):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axes.set_title(f"label {label}")
+        axes.set_xlabel(
+            "\n".join(
+                f"{name} {guess} {'✓' if guess == label else '✗'}"
+                for name, guess in zip(names, predicted, strict=True)
+            )
+        )
+        axes.set(xticks=[], yticks=[])
+    for axes in panels:
+        axes.remove()
+
+
+def live_comparison(
+    axes: Axes, live: Mapping[str, object], published: Mapping[str, Sequence]
+) -> None:
+    """Runs made just now below the recorded ones and the range where 95 % of further runs fall.
+
+    Args:
+        axes: where to draw.
+        live: the record of every run made just now.
+        published: the recorded runs under the same names; one that is missing leaves the live
+            run on its own.
+    """
+    color, live_color = (style["color"] for style in itertools.islice(_styles(), 2))
+    for row, (label, record) in enumerate(live.items()):
+        if records := published.get(label):
+            values = 100 * accuracies(records)
+            interval = prediction_interval(values)
+            ends = [interval.low, interval.high]
+            axes.fill_between(
+                ends, row - 0.1, row + 0.1, color=color, alpha=0.3, lw=0, label="expected (95 %)"
+            )
+            axes.plot(values, [row] * len(values), "o", color=color, label="recorded")
+        below = row + 0.27  # rows run downwards
+        axes.plot(
+            100 * accuracies([record]), [below], "D", color=live_color, markersize=8, label="live"
+        )
+    axes.set_yticks(range(len(live)), labels=list(live))
+    axes.set_ylim(len(live) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(_accuracy_label(live.values()))
+    handles, names = axes.get_legend_handles_labels()
+    unique = dict(zip(names, handles, strict=True))
+    axes.figure.legend(unique.values(), unique.keys(), loc="outside upper center", ncols=3)
+
+
+def reliability_diagram(
+    axes: Axes, groups: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
+) -> None:
+    """Accuracy against confidence, bin by bin, with 95 % Wilson intervals.
+
+    Args:
+        axes: where to draw.
+        groups: what `kdutils.evaluation.reliability` returns, for every model.
+    """
+    axes.plot([0, 1], [0, 1], color=mpl.rcParams["text.color"], lw=1, ls=":", label="calibrated")
+    for (label, bins), style in zip(groups.items(), _styles(), strict=False):
+        confidence, accuracy, count = (values[bins[2] > 0] for values in bins)
+        low, high = proportion_confint(accuracy * count, count, method="wilson")
+        axes.errorbar(
+            confidence,
+            accuracy,
+            yerr=np.abs([low - accuracy, high - accuracy]),
+            capsize=0,
+            elinewidth=1,
+            **style,
+            label=label,
+        )
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
+    axes.set_xlabel("Mean confidence of the bin")
+    axes.set_ylabel("Accuracy in the bin")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _png(draw, theme):
+    parameters = sns.axes_style("whitegrid") | {
+        "axes.edgecolor": theme["grid"],
+        "axes.labelcolor": theme["text"],
+        "axes.prop_cycle": mpl.cycler(color=theme["series"].split()),
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlesize": "medium",
+        "figure.labelsize": "medium",
+        "legend.frameon": False,
+        "errorbar.capsize": 5,
+        "font.size": 12,  # 16 pixels at full width, 9 on a phone
+        "grid.color": theme["grid"],
+        "lines.linewidth": 2,
+        "text.color": theme["text"],
+        "xtick.color": theme["text"],
+        "ytick.color": theme["text"],
+    }
+    file = io.BytesIO()
+    with mpl.style.context(["default", parameters]):
+        figure = Figure((WIDTH / 96, HEIGHT / 96), dpi=96, layout="constrained")
+        FigureCanvasAgg(figure)  # pyplot is left out, so no window and no figure stays open
+        draw(figure)
+        figure.savefig(file, format="png", dpi=2 * 96, transparent=True)
+    return file.getvalue()
+
+
+def _styles():
+    """Colour, marker and line style of one series after the other, without end."""
+    colors = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
+    for color, marker, line in itertools.cycle(zip(colors, MARKERS, LINES, strict=False)):
+        yield {"color": color, "marker": marker, "linestyle": line}
+
+
+def _accuracy_label(records):
+    parts = {record.part.capitalize() for record in records}
+    return f"{' / '.join(sorted(parts))} accuracy (%)"
+
+
+def _error_bars(axes, positions, groups, style):
+    intervals = [mean_interval(values) for values in groups]
+    means = [interval.mean for interval in intervals]
+    ends = [[i.mean - i.low, i.high - i.mean] for i in intervals]
+    axes.errorbar(positions, means, yerr=np.transpose(ends), **style, markersize=7)
+
+
+def _label_right(axes, labels):
+    """Writes `(label, height, colour)` beside the right end, moved apart where they overlap."""
+    axes.set_ylim(axes.get_ylim())
+    axes.figure.draw_without_rendering()  # lays out, so that the height of the axes is known
+    box = axes.get_window_extent()
+    line = 1.2 * mpl.rcParams["font.size"] / 72 * axes.figure.dpi / box.height
+    labels = sorted(labels, key=lambda label: label[1])
+    places = axes.transAxes.inverted().transform(
+        axes.transData.transform([(axes.get_xlim()[1], height) for _, height, _ in labels])
+    )[:, 1]
+    sizes = [line * (label.count("\n") + 1.25) for label, *_ in labels]
+    for _ in range(100):
+        for i in range(len(labels) - 1):
+            overlap = (sizes[i] + sizes[i + 1]) / 2 - (places[i + 1] - places[i])
+            if overlap > 0:
+                places[i] -= overlap / 2
+                places[i + 1] += overlap / 2
+    for place, (label, _, color) in zip(places, labels, strict=True):
+        axes.text(1.02, place, label, color=color, va="center", transform=axes.transAxes)

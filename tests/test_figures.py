@@ -1,0 +1,323 @@
+import base64
+import io
+import itertools
+import re
+from types import SimpleNamespace
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+from statsmodels.stats.proportion import proportion_confint
+
+from kdutils import evaluation, figures
+
+
+def records(*correct, **history):
+    """Stand-ins, one a seed; histories are given by quantity, one list a seed."""
+    return [
+        SimpleNamespace(
+            run=SimpleNamespace(seed=seed, data="mnist"),
+            metrics={"correct": right, "count": 10_000},
+            history={quantity: values[seed] for quantity, values in history.items()},
+            part="test",
+            backend="tensorflow",
+            precision="float32",
+        )
+        for seed, right in enumerate(correct)
+    ]
+
+
+CURVE = {
+    1.0: records(9830, 9836, 9827),
+    32.0: records(9870, 9882, 9860),
+    4.0: records(9881, 9879, 9885),
+    2.0: records(9856, 9858, 9853),
+    64.0: records(9880, 9884, 9869),
+    16.0: records(9880, 9876, 9881),
+}
+WITHOUT = records(9818, 9830, 9809)
+TEACHER = records(9921, 9925, 9916)
+HISTORIES = {
+    "student\nwith KD": records(1, 2, loss=[[0.5, 0.2, 0.1], [0.7, 0.3, 0.14]]),
+    "teacher": records(1, loss=[[0.4, 0.2, 0.11]]),
+}
+GRID = np.array([[0.9811, 0.9822, np.nan], [0.9833, 0.98444, 0.9855]])
+PROBABILITIES = {4.0: [0.2, 0.7, 0.1], 1.0: [0.01, 0.98, 0.01], 16.0: [0.3, 0.4, 0.3]}
+RELIABILITY = (np.array([np.nan, 0.4, 0.9]), np.array([np.nan, 0.5, 0.88]), np.array([0, 4, 100]))
+DIGITS = np.arange(5 * 28 * 28, dtype=np.uint8).reshape(5, 28, 28, 1)
+
+DRAWINGS = {
+    "temperature_curve": lambda figure: figures.temperature_curve(
+        figure.subplots(), CURVE, WITHOUT, TEACHER
+    ),
+    "tuning_heatmap": lambda figure: figures.tuning_heatmap(
+        figure.subplots(), [2, 4, 8], [0.5, 0.9], GRID, (8, 0.9)
+    ),
+    "paired_seeds": lambda figure: figures.paired_seeds(
+        figure.subplots(), {"without KD": WITHOUT, "with KD": CURVE[4]}
+    ),
+    "learning_curves": lambda figure: figures.learning_curves(figure.subplots(), HISTORIES),
+    "soft_targets": lambda figure: figures.soft_targets(figure, PROBABILITIES, list("abc")),
+    "disagreements": lambda figure: figures.disagreements(
+        figure, DIGITS, "49203", "49203", "94208", ("with KD", "without KD")
+    ),
+    "live_comparison": lambda figure: figures.live_comparison(
+        figure.subplots(),
+        {"teacher": TEACHER[0], "student": WITHOUT[0], "new": CURVE[4][0]},
+        {"teacher": TEACHER, "student": WITHOUT},
+    ),
+    "reliability_diagram": lambda figure: figures.reliability_diagram(
+        figure.subplots(), {"teacher": RELIABILITY}
+    ),
+}
+
+
+def drawn(name):
+    """The figure of that name on a plain ground."""
+    figure = Figure(layout="constrained")
+    DRAWINGS[name](figure)
+    return figure
+
+
+def as_image(png):
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
+
+
+def contrast(first, second):
+    """Contrast ratio of WCAG 2."""
+
+    def luminance(color):
+        channels = np.array(mpl.colors.to_rgb(color))
+        linear = np.where(
+            channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4
+        )
+        return linear @ [0.2126, 0.7152, 0.0722] + 0.05
+
+    ratio = luminance(first) / luminance(second)
+    return max(ratio, 1 / ratio)
+
+
+def test_bundle_holds_one_image_for_each_theme():
+    bundle = figures.themed(lambda figure: figure.subplots().plot([1, 2]), "A line")
+    parts = bundle._repr_mimebundle_()
+    assert set(parts) == {"text/html", "image/png"}
+    assert parts["image/png"] == bundle.light
+    images = re.fullmatch(
+        r'<div class="themed-figure"><img class="only-light" width="640" alt="A line" '
+        r'src="data:image/png;base64,([^"]+)"><img class="only-dark" width="640" alt="A line" '
+        r'src="data:image/png;base64,([^"]+)"><style>[^<]+</style></div>',
+        parts["text/html"],
+    ).groups()
+    assert [base64.b64decode(image) for image in images] == [bundle.light, bundle.dark]
+
+
+def test_the_themes_differ_in_ink_and_leave_the_ground_clear():
+    bundle = figures.themed(lambda figure: figure.text(0.5, 0.5, "word"), "A word")
+    light, dark = as_image(bundle.light), as_image(bundle.dark)
+    assert light.shape == dark.shape == (800, 1280, 4)  # twice the pixels it has on the page
+    for image, ink in ((light, figures.LIGHT["text"]), (dark, figures.DARK["text"])):
+        assert image[0, 0, 3] == 0
+        opaque = image[image[..., 3] == 255][:, :3]
+        assert np.unique(opaque, axis=0).tolist() == [list(bytes.fromhex(ink[1:]))]
+
+
+def test_drawing_leaves_no_settings_and_no_figure_behind():
+    before = dict(mpl.rcParams)
+    figures.themed(lambda figure: figure.subplots(), "Empty axes")
+    assert dict(mpl.rcParams) == before
+    assert mpl.pyplot.get_fignums() == []
+
+
+def test_alt_text_is_escaped():
+    bundle = figures.themed(lambda figure: None, 'T < 4 & "flat"')
+    assert 'alt="T &lt; 4 &amp; &quot;flat&quot;"' in bundle._repr_mimebundle_()["text/html"]
+
+
+@pytest.mark.parametrize("alt", ["", "  \n"])
+def test_empty_alt_text_is_refused(alt):
+    with pytest.raises(ValueError, match="alt text"):
+        figures.themed(lambda figure: None, alt)
+
+
+@pytest.mark.parametrize(("theme", "page"), [(figures.LIGHT, "white"), (figures.DARK, "#14181e")])
+def test_words_are_readable_on_their_page(theme, page):
+    for color in [theme["text"], *theme["series"].split()]:
+        assert contrast(color, page) >= 4.5, color
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_words_are_large_enough_and_inside_the_figure(name):
+    sizes = []
+
+    def draw(figure):
+        DRAWINGS[name](figure)
+        figure.draw_without_rendering()
+        sizes.extend(
+            text.get_fontsize()
+            for text in figure.findobj(Text)
+            if text.get_visible() and text.get_text().strip()
+        )
+        drawn, page = figure.get_tightbbox().padded(-0.01), figure.bbox_inches
+        assert page.contains(*drawn.min)
+        assert page.contains(*drawn.max)
+
+    figures.themed(draw, name)
+    assert sizes
+    assert min(sizes) >= 10
+
+
+def test_temperature_curve_draws_means_intervals_and_seeds():
+    [axes] = drawn("temperature_curve").axes
+    intervals = [
+        evaluation.mean_interval(100 * evaluation.accuracies(CURVE[t]))
+        for t in (1, 2, 4, 16, 32, 64)
+    ]
+    [bars] = axes.containers
+    line, _, [spread] = bars.lines
+    assert line.get_xdata().tolist() == [1, 2, 4, 16, 32, 64]
+    np.testing.assert_allclose(line.get_ydata(orig=False), [i.mean for i in intervals])
+    ends = [segment[:, 1] for segment in spread.get_segments()]
+    np.testing.assert_allclose(ends, [[i.low, i.high] for i in intervals])
+    points = [line.get_ydata().tolist() for line in axes.lines[:6]]
+    np.testing.assert_allclose(points[1], [98.56, 98.58, 98.53])
+    assert axes.get_xscale() == "log"
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["1", "2", "4", "16", "32", "64"]
+    assert axes.get_ylabel() == "Test accuracy (%)"
+
+
+def test_temperature_curve_draws_band_and_teacher():
+    [axes] = drawn("temperature_curve").axes
+    interval = evaluation.mean_interval(100 * evaluation.accuracies(WITHOUT))
+    [band] = axes.patches
+    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx(
+        (interval.low, interval.high)
+    )
+    across = [line.get_ydata()[0] for line in axes.lines if list(line.get_xdata()) == [0, 1]]
+    assert across == pytest.approx([interval.mean, 99.206667])
+    assert [text.get_text() for text in axes.texts] == [
+        "student\nwithout KD",
+        "student\nwith KD",
+        "teacher",
+    ]
+
+
+def test_one_seed_is_drawn_without_an_interval():
+    axes = Figure(layout="constrained").subplots()
+    figures.temperature_curve(axes, {t: group[:1] for t, group in CURVE.items()}, WITHOUT[:1])
+    assert not axes.patches
+    low, high = axes.get_ylim()
+    assert low < 98.18
+    assert 98.81 < high < 99
+
+
+def test_labels_beside_lines_do_not_overlap():
+    figure = Figure(layout="constrained")
+    figures.temperature_curve(figure.subplots(), CURVE, CURVE[64], CURVE[64])
+    figure.draw_without_rendering()
+    boxes = sorted((t.get_window_extent() for t in figure.axes[0].texts), key=lambda box: box.y0)
+    assert len(boxes) == 3
+    assert all(lower.y1 <= upper.y0 for lower, upper in itertools.pairwise(boxes))
+
+
+def test_tuning_heatmap_writes_percent_and_frames_the_choice():
+    [axes] = drawn("tuning_heatmap").axes
+    words = {text.get_position(): text.get_text() for text in axes.texts}
+    assert words == {
+        (0.5, 0.5): "98.11",
+        (1.5, 0.5): "98.22",
+        (0.5, 1.5): "98.33",
+        (1.5, 1.5): "98.44",
+        (2.5, 1.5): "98.55",
+    }
+    [frame] = axes.patches
+    assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((2, 1), 1, 1)
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["2", "4", "8"]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["0.5", "0.9"]
+    assert axes.get_ylim() == (0, 2)  # alpha upwards
+
+
+def test_paired_seeds_joins_each_seed():
+    [axes] = drawn("paired_seeds").axes
+    joined = [line.get_ydata().tolist() for line in axes.lines if len(line.get_xdata()) == 2]
+    np.testing.assert_allclose(joined, [[98.18, 98.81], [98.30, 98.79], [98.09, 98.85]])
+    assert [t.get_text() for t in axes.get_xticklabels()] == [
+        "without KD\n98.19 %",
+        "with KD\n98.82 %",
+    ]
+    means = [bars.lines[0].get_ydata()[0] for bars in axes.containers]
+    assert means == pytest.approx([98.19, 98.816667])
+
+
+def test_paired_seeds_refuses_other_seeds():
+    axes = Figure().subplots()
+    with pytest.raises(ValueError, match="seed by seed"):
+        figures.paired_seeds(axes, {"without KD": WITHOUT, "with KD": CURVE[4][:2]})
+
+
+def test_learning_curves_draw_mean_and_range():
+    [axes] = drawn("learning_curves").axes
+    with_kd, teacher = axes.lines
+    assert with_kd.get_xdata().tolist() == [1, 2, 3]
+    np.testing.assert_allclose(with_kd.get_ydata(), [0.6, 0.25, 0.12])
+    np.testing.assert_allclose(teacher.get_ydata(), [0.4, 0.2, 0.11])
+    corners = axes.collections[0].get_paths()[0].vertices
+    first = corners[corners[:, 0] == 1, 1]
+    assert (first.min(), first.max()) == (0.5, 0.7)
+    assert axes.get_yscale() == "log"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Epoch", "Loss (log scale)")
+    assert {t.get_text() for t in axes.texts} == set(HISTORIES)
+
+
+def test_learning_curves_draw_accuracies_in_percent():
+    axes = Figure(layout="constrained").subplots()
+    figures.learning_curves(axes, {"a": records(1, val_accuracy=[[0.9, 0.95]])}, "val_accuracy")
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [90, 95])
+    assert axes.get_ylabel() == "Validation accuracy (%)"
+    assert axes.get_yscale() == "linear"
+
+
+def test_soft_targets_has_a_panel_for_each_temperature():
+    panels = drawn("soft_targets").axes
+    assert [axes.get_title(loc="left") for axes in panels] == ["T = 1", "T = 4", "T = 16"]
+    assert [bar.get_height() for bar in panels[1].patches] == [0.2, 0.7, 0.1]
+    assert [t.get_text() for t in panels[2].get_xticklabels()] == ["a", "b", "c"]
+    assert panels[0].get_ylim()[0] == 0
+    assert [t.get_text() for axes in panels for t in axes.texts] == ["0.98", "0.70", "0.40"]
+
+
+def test_disagreements_show_image_label_and_both_predictions():
+    panels = drawn("disagreements").axes
+    assert len(panels) == 5
+    np.testing.assert_array_equal(panels[2].images[0].get_array(), DIGITS[2, ..., 0])
+    assert panels[0].get_title() == "label 4"
+    assert panels[0].get_xlabel() == "with KD 4 ✓\nwithout KD 9 ✗"
+    assert panels[2].get_xlabel() == "with KD 2 ✓\nwithout KD 2 ✓"
+
+
+def test_live_comparison_draws_runs_and_where_a_further_one_falls():
+    figure = drawn("live_comparison")
+    [axes] = figure.axes
+    live = [line.get_xdata().item() for line in axes.lines if line.get_label() == "live"]
+    assert live == pytest.approx([99.21, 98.18, 98.81])
+    recorded = [line.get_xdata() for line in axes.lines if line.get_label() == "recorded"]
+    np.testing.assert_allclose(recorded, [[99.21, 99.25, 99.16], [98.18, 98.30, 98.09]])
+    expected = evaluation.prediction_interval([99.21, 99.25, 99.16])
+    reach = axes.collections[0].get_paths()[0].vertices[:, 0]
+    assert (reach.min(), reach.max()) == pytest.approx((expected.low, expected.high))
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["teacher", "student", "new"]
+    [legend] = figure.legends
+    assert [t.get_text() for t in legend.texts] == ["expected (95 %)", "recorded", "live"]
+
+
+def test_reliability_diagram_leaves_empty_bins_out():
+    [axes] = drawn("reliability_diagram").axes
+    [bars] = axes.containers
+    line, _, [spread] = bars.lines
+    assert line.get_xydata().tolist() == [[0.4, 0.5], [0.9, 0.88]]
+    ends = [segment[:, 1] for segment in spread.get_segments()]
+    low, high = proportion_confint([2, 88], [4, 100], method="wilson")
+    np.testing.assert_allclose(ends, np.transpose([low, high]))
+    assert axes.lines[0].get_xydata().tolist() == [[0, 0], [1, 1]]
