@@ -27,7 +27,7 @@ lab: .venv/test
 	$(BIN)/jupyter lab notebooks
 
 bench: .venv/report
-	$(BIN)/python -m kdutils.bench
+	$(BIN)/python benchmarks/speed.py
 
 # The package itself comes after its requirements: pip takes no editable line in hash mode.
 .venv/report: requirements.txt pyproject.toml

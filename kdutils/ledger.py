@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import hashlib
 import json
 import logging
 import zipfile
@@ -70,8 +71,11 @@ class Ledger:
                 self.obtain(source, study)
             with _locked(self.cache, self.key(run)):
                 # Whoever held the lock may have finished this very run.
-                found = self.find(run) or self._prefix(run) or self._train(run, on_epoch)
-                self._store(found, study)
+                found = self.find(run)
+                if found is None:
+                    found = self._prefix(run) or self._train(run, on_epoch)
+                    found = replace(found, study=study)
+                    self._store(found)
         return found
 
     def find(self, run: Run) -> Record | None:
@@ -107,7 +111,9 @@ class Ledger:
 
     def outputs(self, run: Run, part: data.Part, taps: tuple[str, ...]) -> training.Outputs:
         """Return what a trained model says about a part of the data; computed once, then kept."""
-        name = digest({"ids": part.ids.tolist(), "taps": taps})
+        # The ids of a training and a test part may be the same numbers.
+        images = hashlib.sha256(part.images.tobytes()).hexdigest()
+        name = digest({"ids": part.ids.tolist(), "images": images, "taps": taps})
         path = self._workspace(run) / f"outputs-{name}.npz"
         if not path.exists():
             found = training.outputs(self.model(run), part, taps)
@@ -125,8 +131,7 @@ class Ledger:
             initial = self.model(run.init)
         workspace = self._workspace(run)
         record, model = training.train(run, teacher, initial, workspace, on_epoch)
-        # Weights first: a record says that its run is finished.
-        training.save_weights(model, workspace / "weights.npz")
+        self._keep(model, run)
         (workspace / "state.npz").unlink(missing_ok=True)
         return record
 
@@ -136,17 +141,23 @@ class Ledger:
             return None
         for longer in self.records().values():
             snapshot = training.snapshot_path(self.cache / longer.key, run.epochs)
-            comparable = self.key(longer.run) == longer.key
+            comparable = self.key(longer.run) == longer.key and not longer.stale
             if comparable and longer.run.shorter(run.epochs) == run and snapshot.exists():
                 model = _restored(run, snapshot)
-                training.save_weights(model, self._workspace(run) / "weights.npz")
+                self._keep(model, run)
                 history = {name: values[: run.epochs] for name, values in longer.history.items()}
                 dataset = training.load_data(run)
                 return training.assess(run, model, dataset, history, prefix_of=longer.key)
         return None
 
-    def _store(self, record: Record, study: str) -> None:
-        path = self.folder / f"{study}.jsonl"
+    def _keep(self, model: keras.Model, run: Run) -> None:
+        """Write the weights of a run: before its record, which says that the run is finished."""
+        for earlier in self._workspace(run).glob("outputs-*.npz"):
+            earlier.unlink()  # they are those of weights that are now replaced
+        training.save_weights(model, self._workspace(run) / "weights.npz")
+
+    def _store(self, record: Record) -> None:
+        path = self.folder / f"{record.study}.jsonl"
         with _locked(self.cache, digest(str(path.resolve()))):
             write_study([*read_study(path), record], path)
 
@@ -162,7 +173,9 @@ def read_study(path: Path) -> Iterator[Record]:
     """
     if not path.exists():
         return
-    for number, line in enumerate(_lines(path, path.stat().st_mtime_ns), start=1):
+    status = path.stat()
+    version = (status.st_mtime_ns, status.st_ino, status.st_size)
+    for number, line in enumerate(_lines(path, version), start=1):
         yield _parse(line, path.stem, f"{path}, line {number}")
 
 
@@ -178,9 +191,11 @@ def write_study(records: Iterable[Record], path: Path) -> None:
 
 
 @functools.lru_cache(maxsize=64)
-def _lines(path: Path, modified: int) -> tuple[str, ...]:
-    del modified  # part of the cache's key alone: a file that changed is read again
-    return tuple(path.read_text(encoding="utf-8").splitlines())
+def _lines(path: Path, version: tuple[int, ...]) -> tuple[str, ...]:
+    del version  # part of the cache's key alone: a file that changed is read again
+    # What is no text shows in the checksum of its line, which can then be named.
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return tuple(file)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -190,7 +205,7 @@ def _parse(line: str, study: str, where: str) -> Record:
         stored = json.loads(line)
         name, content = stored["key"], stored["record"]
         whole = stored["checksum"] == digest(content)
-        record = Record.from_json(content, study=study)
+        record = Record.from_json(content, study=study) if whole else None
     except (ValueError, KeyError, TypeError):
         whole = False
     if not whole or record.key != name:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from kdutils.data.mnist import TRAIN_SIZE
 from kdutils.runs import Run
 
 
@@ -12,23 +13,23 @@ class Protocol:
 
     Args:
         epochs: Passes over the training images.
-        train_size: Training images; `None` takes all.
+        train_size: Training images; beside held-out images, as many of them as are left.
         batch_size: Images a step.
         learning_rate: Adam's.
     """
 
     epochs: int = 12
-    train_size: int | None = None
+    train_size: int = TRAIN_SIZE
     batch_size: int = 256
     learning_rate: float = 1e-3
 
     def teacher(self, seed: int, validation: int | None = None) -> Run:
         """The convolutional teacher, trained on labels."""
-        return Run("mnist_teacher", seed=seed, validation=validation, **asdict(self))
+        return Run("mnist_teacher", seed=seed, validation=validation, **self._settings(validation))
 
     def student(self, seed: int) -> Run:
         """The fully connected student, trained on labels alone."""
-        return Run("mnist_student", seed=seed, **asdict(self))
+        return Run("mnist_student", seed=seed, **self._settings())
 
     def distilled(
         self, seed: int, temperature: float, alpha: float, validation: int | None = None
@@ -41,7 +42,7 @@ class Protocol:
             teacher=self.teacher(seed, validation),
             seed=seed,
             validation=validation,
-            **asdict(self),
+            **self._settings(validation),
         )
 
     def grid(
@@ -59,3 +60,8 @@ class Protocol:
             for alpha in alphas
             for seed in seeds
         ]
+
+    def _settings(self, validation: int | None = None) -> dict:
+        # A run that takes all images says so with None, so that it has one key.
+        takes_all = self.train_size >= TRAIN_SIZE - (validation or 0)
+        return {**asdict(self), "train_size": None if takes_all else self.train_size}

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from kdutils.ledger import Ledger
+from kdutils.ledger import Ledger, read_study, write_study
 from kdutils.provenance import lineage
 from kdutils.runs import Record, Run
 
@@ -44,6 +45,16 @@ def tolerance(record: Record) -> float:
     """
     accuracy, count = record.metrics["accuracy"], record.metrics["count"]
     return Z_95 * float(np.sqrt(2 * accuracy * (1 - accuracy) / count))
+
+
+def forget_stale(folder: Path) -> None:
+    """Drop repetitions that the code has changed since: they say nothing about the code of now.
+
+    Args:
+        folder: Where the records of repetitions lie.
+    """
+    for path in folder.glob("*.jsonl"):
+        write_study([record for record in read_study(path) if not record.stale], path)
 
 
 def needed(records: Iterable[Record], published: Ledger, repeated: Ledger) -> tuple[int, float]:

@@ -1,0 +1,5 @@
+"""Run the command line as `python -m kdutils`."""
+
+from kdutils.cli import main
+
+main()

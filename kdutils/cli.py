@@ -1,0 +1,205 @@
+"""The command line: `kdutils data | report | pair | runs | run | verify | publish`."""
+
+import logging
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kdutils.paths import BUILD, RESULTS, ROOT
+
+app = typer.Typer(
+    help="Knowledge distillation, as a report: its data, its runs, its pages.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+console = Console(highlight=False)
+REPEATED = BUILD / "ledger" / "repeated"
+
+
+Keys = Annotated[list[str], typer.Argument(help="Keys of records; their first digits will do.")]
+
+
+def main() -> None:
+    """Run the command line; what a person can mend is told in a sentence, without a traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        app()
+    except Exception as error:
+        # The package's own errors are written for people; anything else is a fault of ours.
+        if not type(error).__module__.startswith("kdutils."):
+            raise
+        sys.exit(f"kdutils: {error}")
+
+
+@app.command()
+def data(
+    fetch: Annotated[
+        list[str] | None, typer.Argument(help="Data sets to fetch and verify first.")
+    ] = None,
+) -> None:
+    """Print where each data set stands, and fetch those that are named."""
+    from kdutils import data
+
+    for name in fetch or []:
+        if name not in data.DATASETS:
+            raise typer.BadParameter(f"no data set {name!r}; there are {', '.join(data.DATASETS)}")
+        data.load(name)
+    table = Table("data set", "state", "detail")
+    for row in data.status():
+        table.add_row(*row)
+    console.print(table)
+
+
+@app.command()
+def report(
+    profile: Annotated[str, typer.Option(help="A folder of notebooks/profiles.")] = "full",
+    fresh: Annotated[bool, typer.Option(help="Train everything again, published or not.")] = False,
+    ledger: Annotated[
+        Path | None, typer.Option(help="Work with the records of this folder alone.")
+    ] = None,
+    notebook: Annotated[
+        list[str] | None, typer.Option(help="Execute this notebook only; may be repeated.")
+    ] = None,
+    execute: Annotated[bool, typer.Option(help="Execute, or only compile what was.")] = True,
+) -> None:
+    """Execute the notebooks and compile the book."""
+    from kdutils import data, report
+
+    if execute:
+        data.load("mnist")
+    if fresh:
+        ledger = BUILD / "ledger" / f"{profile}-{datetime.now():%Y-%m-%dT%H%M%S}"
+        console.print(_announcement(profile, ledger))
+    if execute:
+        report.execute(profile, notebook or None, ledger)
+    console.print(f"open {report.compile_book(profile)}")
+
+
+def _announcement(profile: str, ledger: Path) -> str:
+    from kdutils.ledger import Ledger
+
+    records = Ledger(RESULTS).records().values()
+    # A snapshot of a longer run costs nothing.
+    seconds = sum(record.seconds for record in records if record.prefix_of is None)
+    time = (
+        f"{_duration(seconds)} on the machines of the records" if profile == "full" else "a while"
+    )
+    return (
+        f"training everything again, which takes {time}. If it is interrupted, go on with:\n"
+        f"  kdutils report --profile {profile} --ledger {ledger}"
+    )
+
+
+@app.command()
+def pair() -> None:
+    """Write the .ipynb twins of the notebooks from their .md."""
+    from kdutils import report
+
+    for path in report.pair():
+        console.print(f"wrote {path.relative_to(ROOT)}")
+
+
+@app.command()
+def runs(
+    stale: Annotated[bool, typer.Option(help="Only those whose code has changed since.")] = False,
+) -> None:
+    """List the published records."""
+    from kdutils.ledger import Ledger
+
+    table = Table("key", "run", "part", "accuracy", "seconds", "file", "")
+    for record in Ledger(RESULTS).records().values():
+        if record.stale or not stale:
+            table.add_row(
+                record.key,
+                record.run.label,
+                record.part,
+                f"{100 * record.metrics['accuracy']:.2f} %",
+                f"{record.seconds:.0f}",
+                record.study,
+                "stale" if record.stale else "",
+            )
+    console.print(table)
+
+
+@app.command()
+def run(keys: Keys) -> None:
+    """Train recorded runs again, with what they rest on, and compare."""
+    records = _records()
+    chosen = []
+    for key in keys:
+        found = [record for name, record in records.items() if name.startswith(key)]
+        if len(found) != 1:
+            raise typer.BadParameter(f"{len(found)} records have a key that starts with {key}")
+        chosen += found
+    _repeat(chosen)
+
+
+@app.command()
+def verify(
+    sample: Annotated[int, typer.Option(min=1, help="How many records.")] = 3,
+    seed: Annotated[int | None, typer.Option(help="Draw the same sample again.")] = None,
+) -> None:
+    """Train some published records again, drawn at random, and compare."""
+    import numpy as np
+
+    records = list(_records().values())
+    size = min(sample, len(records))
+    drawn = np.random.default_rng(seed).choice(len(records), size=size, replace=False)
+    _repeat([records[index] for index in sorted(drawn)])
+
+
+def _records():
+    from kdutils.ledger import Ledger
+
+    return Ledger(RESULTS).records()
+
+
+def _repeat(records) -> None:
+    from kdutils.ledger import Ledger
+    from kdutils.verification import Repetition, forget_stale, needed, tolerance
+
+    forget_stale(REPEATED)
+    # A cache of its own: nothing of an earlier training can reach the repetition.
+    published, again = Ledger(RESULTS), Ledger(REPEATED, cache=REPEATED / "cache")
+    count, seconds = needed(records, published, again)
+    console.print(
+        f"{len(records)} records; {count} runs to train, with those they rest on: "
+        f"about {_duration(seconds)} on the machines of the records"
+    )
+    table = Table("key", "run", "recorded", "repeated", "tolerance", "other predictions", "")
+    disagree = 0
+    for record in records:
+        pair = Repetition(record, again.obtain(record.run, record.study))
+        disagree += not pair.agrees
+        table.add_row(
+            record.key,
+            record.run.label,
+            f"{100 * record.metrics['accuracy']:.2f} %",
+            f"{100 * pair.repeated.metrics['accuracy']:.2f} %",
+            f"± {100 * tolerance(record):.2f}",
+            f"{pair.changed} of {record.metrics['count']}",
+            "agrees" if pair.agrees else "DIFFERS",
+        )
+    console.print(table)
+    if disagree:
+        raise typer.Exit(1)
+
+
+@app.command()
+def publish() -> None:
+    """Add what a full report has trained to the published records."""
+    from kdutils.ledger import publish
+
+    for study, gained in publish(BUILD / "ledger" / "full", RESULTS).items():
+        console.print(f"{study}: {gained} new records")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -1,0 +1,179 @@
+"""What a notebook needs around its experiment: parameters, its ledger, numbers for the prose.
+
+Importing this module costs next to nothing, so that wrong parameters are refused at once.
+"""
+
+import ast
+import html
+import math
+import os
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from IPython import display
+from IPython.core.formatters import format_display_data
+
+from kdutils import parameters
+
+GLUE_PREFIX = "application/papermill.record/"
+
+
+def check_parameters(namespace: dict) -> None:
+    """Check what papermill, or an edit of the parameters cell, has set.
+
+    papermill writes the values it is given into a cell of its own, unchecked.
+
+    Args:
+        namespace: `globals()` of the notebook.
+
+    Raises:
+        kdutils.parameters.ParameterError: Naming every unknown parameter and every wrong type.
+    """
+    declared = namespace["__annotations__"]
+    # The last one: in a session it may have been corrected and run again.
+    injected = [cell for cell in namespace["In"] if cell.startswith("# Parameters")][-1:]
+    given = {
+        target.id
+        for cell in injected
+        for line in ast.parse(cell).body
+        if isinstance(line, ast.Assign)
+        for target in line.targets
+    }
+    values = {name: namespace[name] for name in [*declared, *sorted(given - set(declared))]}
+    parameters.check(values, declared, "parameters")
+
+
+def begin(profile: str):
+    """Open the ledger that a notebook works with, and say so where it is not the published one.
+
+    Args:
+        profile: `full` for the published protocol; anything else puts a banner on the page.
+
+    Returns:
+        The `kdutils.ledger.Ledger` in the folder `KDUTILS_LEDGER`, or else of the profile.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from kdutils.ledger import Ledger
+
+    banner = display.HTML("<span hidden></span>")
+    if profile != "full":
+        banner = display.HTML(
+            f'<div class="profile-banner"><strong>Profile “{html.escape(profile)}”.</strong> '
+            "The numbers on this page come from a smaller or changed experiment, "
+            "not from the protocol of the report.</div>"
+        )
+        display.display(banner)
+    glue("banner", banner)
+    if folder := os.environ.get("KDUTILS_LEDGER"):
+        return Ledger(Path(folder), cache=Path(folder) / "cache")
+    return Ledger.of_profile(profile)
+
+
+def glue(name: str, value) -> None:
+    """Make a value available to prose, here and on other pages, as `` {glue:text}`name` ``.
+
+    The same output format as `myst_nb.glue`, without Sphinx in the kernel.
+
+    Args:
+        name: Letters, digits and underscores; a colon would read as a format.
+        value: A number, a text, or anything that can be displayed.
+
+    Raises:
+        ValueError: The name cannot be used in prose.
+    """
+    if not re.fullmatch(r"\w+", name):
+        raise ValueError(f"a glued name is made of letters, digits and underscores, not {name!r}")
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        value = value.item()  # NumPy's scalars do not format as numbers do
+    data, metadata = format_display_data(value)
+    metadata["scrapbook"] = {"name": name, "mime_prefix": GLUE_PREFIX}
+    data = {GLUE_PREFIX + mime: content for mime, content in data.items()}
+    display.display(data, metadata=metadata, raw=True)
+
+
+def glue_all(**values) -> None:
+    """Glue several values by name."""
+    for name, value in values.items():
+        glue(name, value)
+
+
+def glue_figure(name: str, draw: Callable, alt: str) -> None:
+    """Draw a figure, for light and dark pages, and glue it.
+
+    Args:
+        name: As in `glue`.
+        draw: Given an empty Matplotlib figure, draws on it.
+        alt: What the figure shows, for those who do not see it.
+    """
+    from kdutils import figures
+
+    glue(name, figures.themed(draw, alt))
+
+
+def percent(interval) -> str:
+    """Write a `kdutils.evaluation.Interval` of fractions as a percentage with its range."""
+    text = f"{100 * interval.mean:.2f} %"
+    if interval.count == 1:
+        return f"{text} (one run)"
+    return f"{text} ({100 * interval.low:.2f} to {100 * interval.high:.2f})"
+
+
+def points(comparison) -> str:
+    """Write a `kdutils.evaluation.Comparison` in percentage points with its range."""
+    text = f"{100 * comparison.difference:+.2f} points"
+    if comparison.count > 1:
+        text += f" ({100 * comparison.low:+.2f} to {100 * comparison.high:+.2f})"
+    return text.replace("-", "−")
+
+
+def p_value(value: float) -> str:
+    """Write a p-value: `p = 0.03`, or `p < 0.001`."""
+    if math.isnan(value):
+        return "not tested"
+    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
+
+
+def provenance(records: Iterable) -> None:
+    """Show which records a page was made from, each with the command that repeats it.
+
+    Args:
+        records: `kdutils.runs.Record`s; those they rest on are not added.
+    """
+    unique = {record.key: record for record in records}
+    rows = "".join(_provenance_row(record) for record in unique.values())
+    stale = sum(record.stale for record in unique.values())
+    warning = f" · {stale} {_STALE}" if stale else ""
+    seconds = sum(record.seconds for record in unique.values() if record.prefix_of is None)
+    display.display(
+        display.HTML(
+            '<details class="provenance"><summary>Made from '
+            f"{len(unique)} recorded runs, {seconds / 60:.1f} minutes of training{warning}. "
+            "Repeat any of them with <code>kdutils run KEY</code>.</summary>"
+            "<table><thead><tr><th>key</th><th>run</th><th>part</th><th>correct</th><th>seconds</th>"
+            "<th>finished</th><th>computed with</th><th>file</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table></details>"
+        )
+    )
+
+
+_STALE = (
+    '<span class="stale-badge" title="the code has changed since; kdutils runs --stale">'
+    "stale</span>"
+)
+
+
+def _provenance_row(record) -> str:
+    machine, backend = record.machine, record.backend
+    where = f"{machine['processor']}, {machine['cores']} cores"
+    cells = [
+        f"<code>{record.key}</code> {_STALE if record.stale else ''}",
+        html.escape(record.run.label),
+        record.part,
+        f"{record.metrics['correct']} of {record.metrics['count']}",
+        "snapshot" if record.prefix_of else f"{record.seconds:.0f}",
+        record.finished[:10],
+        html.escape(f"{backend} {record.versions[backend]}, {where}"),
+        html.escape(f"{record.study}.jsonl"),
+    ]
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
