@@ -7,7 +7,7 @@ PYTHON ?= python3
 PROFILE ?= full
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-LOCK := uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet
+LOCK := $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet
 
 .PHONY: report html test lab bench lock clean
 
@@ -40,7 +40,7 @@ bench: .venv/report
 	$(PIP) --require-hashes -r requirements-dev.txt
 	touch $@
 
-lock:
+lock: .venv/test
 	$(LOCK) pyproject.toml -o requirements.txt
 	$(LOCK) --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from kdutils.paths import BUILD, RESULTS, ROOT
 
@@ -18,7 +19,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-console = Console(highlight=False)
+# Paths and commands are printed to be copied, so they are not broken into lines.
+console = Console(highlight=False, soft_wrap=True)
 REPEATED = BUILD / "ledger" / "repeated"
 
 
@@ -51,7 +53,7 @@ def data(
         if name not in data.DATASETS:
             raise typer.BadParameter(f"no data set {name!r}; there are {', '.join(data.DATASETS)}")
         data.load(name)
-    table = Table("data set", "state", "detail")
+    table = Table("data set", "state", Column("detail", overflow="fold"))
     for row in data.status():
         table.add_row(*row)
     console.print(table)
@@ -72,6 +74,10 @@ def report(
     """Execute the notebooks and compile the book."""
     from kdutils import data, report
 
+    if not execute and (fresh or ledger or notebook):
+        raise typer.BadParameter("--no-execute only compiles; it takes --profile alone")
+    if fresh and ledger:
+        raise typer.BadParameter("--fresh makes a folder of its own; --ledger goes on with one")
     if execute:
         data.load("mnist")
     if fresh:
@@ -79,7 +85,12 @@ def report(
         console.print(_announcement(profile, ledger))
     if execute:
         report.execute(profile, notebook or None, ledger)
-    console.print(f"open {report.compile_book(profile)}")
+    if notebook:
+        console.print(
+            f"executed; compile with .venv/bin/kdutils report --profile {profile} --no-execute"
+        )
+    else:
+        console.print(f"open {report.compile_book(profile)}")
 
 
 def _announcement(profile: str, ledger: Path) -> str:
@@ -93,7 +104,7 @@ def _announcement(profile: str, ledger: Path) -> str:
     )
     return (
         f"training everything again, which takes {time}. If it is interrupted, go on with:\n"
-        f"  kdutils report --profile {profile} --ledger {ledger}"
+        f"  .venv/bin/kdutils report --profile {profile} --ledger {ledger}"
     )
 
 
@@ -113,7 +124,7 @@ def runs(
     """List the published records."""
     from kdutils.ledger import Ledger
 
-    table = Table("key", "run", "part", "accuracy", "seconds", "file", "")
+    table = _table("key", "run", "part", "accuracy", "seconds", "file", "")
     for record in Ledger(RESULTS).records().values():
         if record.stale or not stale:
             table.add_row(
@@ -144,13 +155,15 @@ def run(keys: Keys) -> None:
 @app.command()
 def verify(
     sample: Annotated[int, typer.Option(min=1, help="How many records.")] = 3,
-    seed: Annotated[int | None, typer.Option(help="Draw the same sample again.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Draw the same sample again.")] = None,
 ) -> None:
     """Train some published records again, drawn at random, and compare."""
     import numpy as np
 
     records = list(_records().values())
     size = min(sample, len(records))
+    seed = secrets.randbits(32) if seed is None else seed
+    console.print(f"sample {size} of {len(records)}; draw the same again with --seed {seed}")
     drawn = np.random.default_rng(seed).choice(len(records), size=size, replace=False)
     _repeat([records[index] for index in sorted(drawn)])
 
@@ -158,7 +171,20 @@ def verify(
 def _records():
     from kdutils.ledger import Ledger
 
-    return Ledger(RESULTS).records()
+    ledger = Ledger(RESULTS)
+    records = ledger.records()
+    if not records:
+        sys.exit(f"kdutils: there are no records in {RESULTS}")
+    # Another backend or precision makes another run of the same configuration.
+    comparable = {key: record for key, record in records.items() if ledger.key(record.run) == key}
+    if len(comparable) < len(records):
+        console.print(
+            f"{len(records) - len(comparable)} of {len(records)} records were computed with "
+            "another backend, precision or data than is set up now, and cannot be compared"
+        )
+    if not comparable:
+        raise typer.Exit(1)
+    return comparable
 
 
 def _repeat(records) -> None:
@@ -173,7 +199,9 @@ def _repeat(records) -> None:
         f"{len(records)} records; {count} runs to train, with those they rest on: "
         f"about {_duration(seconds)} on the machines of the records"
     )
-    table = Table("key", "run", "recorded", "repeated", "tolerance", "other predictions", "")
+    table = _table(
+        "key", "run", "recorded", "repeated", "tolerance", "first epoch", "other predictions", ""
+    )
     disagree = 0
     for record in records:
         pair = Repetition(record, again.obtain(record.run, record.study))
@@ -184,6 +212,7 @@ def _repeat(records) -> None:
             f"{100 * record.metrics['accuracy']:.2f} %",
             f"{100 * pair.repeated.metrics['accuracy']:.2f} %",
             f"± {100 * tolerance(record):.2f}",
+            f"{100 * pair.first_epoch:.1f} %",
             f"{pair.changed} of {record.metrics['count']}",
             "agrees" if pair.agrees else "DIFFERS",
         )
@@ -193,12 +222,23 @@ def _repeat(records) -> None:
 
 
 @app.command()
-def publish() -> None:
-    """Add what a full report has trained to the published records."""
+def publish(
+    ledger: Annotated[Path, typer.Option(help="The folder of records to publish.")] = BUILD
+    / "ledger"
+    / "full",
+) -> None:
+    """Add what a full report has trained to the published records, and renew stale ones."""
     from kdutils.ledger import publish
 
-    for study, gained in publish(BUILD / "ledger" / "full", RESULTS).items():
-        console.print(f"{study}: {gained} new records")
+    for study, gained in publish(ledger, RESULTS).items():
+        console.print(f"{study}: {gained} published")
+
+
+def _table(key: str, *headers: str) -> Table:
+    """A table whose keys and verdicts stay whole, however narrow the terminal."""
+    *others, verdict = headers
+    others = (Column(header, overflow="fold") for header in others)
+    return Table(Column(key, no_wrap=True), *others, Column(verdict, no_wrap=True))
 
 
 def _duration(seconds: float) -> str:

@@ -32,6 +32,7 @@ from kdutils.evaluation import accuracies, mean_interval, pair, prediction_inter
 
 WIDTH = 640  # pixels on the page, which has 96 to the inch; the files have twice as many
 HEIGHT = 400
+FEWEST = 10  # images in a bin of a reliability diagram
 MARKERS = ["o", "s", "^", "D", "v"]
 LINES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
 # Blue, orange, green, pink and grey after Okabe and Ito, each also of another lightness where the
@@ -328,13 +329,15 @@ def reliability_diagram(
 ) -> None:
     """Accuracy against confidence, bin by bin, with 95 % Wilson intervals.
 
+    Bins of fewer than `FEWEST` images are left out: their accuracy says next to nothing.
+
     Args:
         axes: where to draw.
         groups: what `kdutils.evaluation.reliability` returns, for every model.
     """
     axes.plot([0, 1], [0, 1], color=mpl.rcParams["text.color"], lw=1, ls=":", label="calibrated")
     for (label, bins), style in zip(groups.items(), _styles(), strict=False):
-        confidence, accuracy, count = (values[bins[2] > 0] for values in bins)
+        confidence, accuracy, count = (values[bins[2] >= FEWEST] for values in bins)
         low, high = proportion_confint(accuracy * count, count, method="wilson")
         axes.errorbar(
             confidence,

@@ -45,8 +45,13 @@ class Ledger:
 
     @classmethod
     def of_profile(cls, profile: str) -> "Ledger":
-        """The ledger of a profile of the report: it reads `results/`, and never writes there."""
-        return cls(BUILD / "ledger" / profile, published=RESULTS)
+        """The ledger of a profile of the report; none writes to `results/`.
+
+        The full profile reads the published records there, and so do notebooks that are run by hand
+        (`custom`); any other profile trains everything itself, once.
+        """
+        published = RESULTS if profile in ("full", "custom") else None
+        return cls(BUILD / "ledger" / profile, published)
 
     def obtain(
         self,
@@ -132,6 +137,7 @@ class Ledger:
         workspace = self._workspace(run)
         record, model = training.train(run, teacher, initial, workspace, on_epoch)
         self._keep(model, run)
+        (workspace / "finished").write_text(record.finished)
         (workspace / "state.npz").unlink(missing_ok=True)
         return record
 
@@ -140,9 +146,13 @@ class Ledger:
         if not run.keeps_snapshots:
             return None
         for longer in self.records().values():
-            snapshot = training.snapshot_path(self.cache / longer.key, run.epochs)
-            comparable = self.key(longer.run) == longer.key and not longer.stale
-            if comparable and longer.run.shorter(run.epochs) == run and snapshot.exists():
+            if longer.run.shorter(run.epochs) != run or self.key(longer.run) != longer.key:
+                continue
+            workspace = self._workspace(longer.run)
+            snapshot = training.snapshot_path(workspace, run.epochs)
+            # The snapshots have to be those of the very training that was recorded.
+            finished = workspace / "finished"
+            if snapshot.exists() and finished.exists() and finished.read_text() == longer.finished:
                 model = _restored(run, snapshot)
                 self._keep(model, run)
                 history = {name: values[: run.epochs] for name, values in longer.history.items()}
@@ -158,11 +168,11 @@ class Ledger:
 
     def _store(self, record: Record) -> None:
         path = self.folder / f"{record.study}.jsonl"
-        with _locked(self.cache, digest(str(path.resolve()))):
-            write_study([*read_study(path), record], path)
+        update_study(path, lambda records: [*records, record])
 
     def _workspace(self, run: Run) -> Path:
-        return self.cache / self.key(run)
+        # Weights that other code has trained are as good as none.
+        return self.cache / f"{self.key(run)}-{provenance.code_digest(run)}"
 
 
 def read_study(path: Path) -> Iterator[Record]:
@@ -177,6 +187,16 @@ def read_study(path: Path) -> Iterator[Record]:
     version = (status.st_mtime_ns, status.st_ino, status.st_size)
     for number, line in enumerate(_lines(path, version), start=1):
         yield _parse(line, path.stem, f"{path}, line {number}")
+
+
+def update_study(path: Path, change: Callable[[list[Record]], list[Record]]) -> None:
+    """Change a file of records while nobody else does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        records = list(read_study(path))
+        changed = change(records)
+        if changed != records:
+            write_study(changed, path)
 
 
 def write_study(records: Iterable[Record], path: Path) -> None:
@@ -240,20 +260,23 @@ def _locked(cache: Path, name: str) -> FileLock:
 
 
 def publish(source: Path, target: Path) -> dict[str, int]:
-    """Copy records into the published ones, study by study; what is published stays as it is.
+    """Add records to the published ones, study by study, or put them in the place of stale ones.
 
     Args:
-        source: A folder of records, such as `_build/ledger/full`.
+        source: A folder of records, such as `_build/ledger/full`; stale ones stay where they are.
         target: The folder to add to, such as `results/`.
 
     Returns:
-        How many records each study gained.
+        How many records of each study were added or renewed.
     """
     gained = {}
     for path in sorted(source.glob("*.jsonl")):
-        published = {each.key: each for each in read_study(target / path.name)}
-        new = [record for record in read_study(path) if record.key not in published]
-        if new:
-            write_study([*published.values(), *new], target / path.name)
-        gained[path.stem] = len(new)
+        fresh = {record.key: record for record in read_study(path) if not record.stale}
+
+        def renewed(records: list[Record], fresh=fresh, study=path.stem) -> list[Record]:
+            valid = {record.key: record for record in records if not record.stale}
+            gained[study] = len(fresh.keys() - valid.keys())
+            return list(({record.key: record for record in records} | fresh | valid).values())
+
+        update_study(target / path.name, renewed)
     return gained

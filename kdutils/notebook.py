@@ -32,7 +32,7 @@ def check_parameters(namespace: dict) -> None:
     """
     declared = namespace["__annotations__"]
     # The last one: in a session it may have been corrected and run again.
-    injected = [cell for cell in namespace["In"] if cell.startswith("# Parameters")][-1:]
+    injected = [cell for cell in namespace["In"] if cell.startswith("# Parameters\n")][-1:]
     given = {
         target.id
         for cell in injected
@@ -127,6 +127,13 @@ def points(comparison) -> str:
     return text.replace("-", "−")
 
 
+def no_difference(comparison) -> str:
+    """Say which of the two kinds of "no difference" a `kdutils.evaluation.Comparison` is."""
+    if comparison.p_value < 0.05:
+        return "it is real but below the ten images in 10,000 that count here"
+    return "it may be chance"
+
+
 def p_value(value: float) -> str:
     """Write a p-value: `p = 0.03`, or `p < 0.001`."""
     if math.isnan(value):
@@ -149,7 +156,7 @@ def provenance(records: Iterable) -> None:
         display.HTML(
             '<details class="provenance"><summary>Made from '
             f"{len(unique)} recorded runs, {seconds / 60:.1f} minutes of training{warning}. "
-            "Repeat any of them with <code>kdutils run KEY</code>.</summary>"
+            "Repeat any of them with <code>.venv/bin/kdutils run KEY</code>.</summary>"
             "<table><thead><tr><th>key</th><th>run</th><th>part</th><th>correct</th><th>seconds</th>"
             "<th>finished</th><th>computed with</th><th>file</th></tr></thead>"
             f"<tbody>{rows}</tbody></table></details>"

@@ -2,7 +2,6 @@
 
 import ast
 import functools
-import hashlib
 import importlib.util
 import os
 import platform
@@ -49,15 +48,25 @@ def lineage(run: Run) -> list[Run]:
 @functools.cache
 def _module_digest(name: str) -> str:
     source = importlib.util.find_spec(name).origin
-    tree = ast.parse(Path(source).read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            node.body = [line for line in node.body if not _is_text(line)] or [ast.Pass()]
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+    return digest(_meaning(ast.parse(Path(source).read_text(encoding="utf-8"))))
 
 
-def _is_text(line: ast.stmt) -> bool:
-    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
+def _meaning(node):
+    """A syntax tree as plain lists, without texts that are statements and without positions.
+
+    Not `ast.dump` or `ast.unparse`: what they print differs between versions of Python.
+    """
+    if isinstance(node, list):
+        return [_meaning(item) for item in node if not _is_text(item)]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    children = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
+    return [type(node).__name__, *([name, _meaning(value)] for name, value in children)]
+
+
+def _is_text(node) -> bool:
+    """Whether this is a docstring, or a note like those below the attributes of a class."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def versions() -> dict[str, str]:

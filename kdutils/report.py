@@ -152,7 +152,7 @@ def compile_book(profile: str, source: Path = ROOT, build: Path = BUILD) -> Path
     if faults:
         raise ReportError(
             "\n".join(f"notebooks/{name}: {fault}" for name, fault in faults.items())
-            + f"\nexecute with: kdutils report --profile {profile}"
+            + f"\nexecute with: .venv/bin/kdutils report --profile {profile}"
         )
 
     staged, work = build / "src", build / "compiling"

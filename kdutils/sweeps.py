@@ -25,15 +25,22 @@ def obtain_all(
         runs: What is wanted. The runs they rest on are obtained too, first.
         ledger: Where records are.
         study: The file of records that new ones go to.
-        executor: Any executor of the `concurrent.futures` kind; processes have to be spawned, not
-            forked. By default one run is trained after the other, here.
+        executor: Any executor of the `concurrent.futures` kind. By default one run is trained after
+            the other, here.
 
     Returns:
         The records, in the order of `runs`.
 
     Raises:
+        ValueError: The executor forks its processes.
         Exception: Whatever stopped a training; the runs that were finished stay in the ledger.
     """
+    context = getattr(executor, "_mp_context", None)
+    if context is not None and context.get_start_method() == "fork":
+        raise ValueError(
+            "a forked process hangs once TensorFlow has started threads; write "
+            'ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))'
+        )
     wanted = [each for run in runs if ledger.find(run) is None for each in lineage(run)]
     missing = [each for each in dict.fromkeys(wanted) if ledger.find(each) is None]
     with _Progress(len(missing)) as progress:
@@ -45,8 +52,12 @@ def obtain_all(
                     progress.finish(obtain(run, on_epoch=progress.epoch))
             else:
                 futures: list[Future] = [executor.submit(obtain, run) for run in level]
-                for future in as_completed(futures):
-                    progress.finish(future.result())
+                try:
+                    for future in as_completed(futures):
+                        progress.finish(future.result())
+                finally:
+                    for future in futures:
+                        future.cancel()  # after an error: what has not begun
     return [ledger.obtain(run, study) for run in runs]
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kdutils.ledger import Ledger, read_study, write_study
+from kdutils.ledger import Ledger, update_study
 from kdutils.provenance import lineage
 from kdutils.runs import Record, Run
 
 Z_95 = 1.96
+FIRST_EPOCH_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,27 @@ class Repetition:
         return int((self.recorded.offsets != self.repeated.offsets).sum())
 
     @property
+    def first_epoch(self) -> float:
+        """Largest relative difference between the loss terms of the first epoch, a fraction.
+
+        Rounding has not grown yet, so this tells a changed loss that the accuracy would hide.
+        """
+        before, after = self.recorded.history, self.repeated.history
+        terms = set(before) - {"seconds"} - {each for each in before if each.startswith("val_")}
+        return max(abs(after[term][0] / before[term][0] - 1) for term in terms)
+
+    @property
     def agrees(self) -> bool:
-        """Whether the accuracies lie within the tolerance of each other."""
-        return abs(self.difference) <= tolerance(self.recorded)
+        """Whether accuracy and the losses of the first epoch lie within their tolerances."""
+        close = abs(self.difference) <= tolerance(self.recorded)
+        return close and self.first_epoch <= FIRST_EPOCH_TOLERANCE
 
 
 def tolerance(record: Record) -> float:
     """How far two trainings of one run may differ in accuracy, a fraction.
 
     1.96 standard errors of the difference of two binomial accuracies on as many images. The same
-    seed on another machine is in effect another seed, as rounding differences grow in training;
-    this band is wider than the spread over seeds, and narrower than any effect of a wrong loss.
+    seed on another machine is in effect another seed, as rounding differences grow in training.
     """
     accuracy, count = record.metrics["accuracy"], record.metrics["count"]
     return Z_95 * float(np.sqrt(2 * accuracy * (1 - accuracy) / count))
@@ -54,7 +65,7 @@ def forget_stale(folder: Path) -> None:
         folder: Where the records of repetitions lie.
     """
     for path in folder.glob("*.jsonl"):
-        write_study([record for record in read_study(path) if not record.stale], path)
+        update_study(path, lambda records: [record for record in records if not record.stale])
 
 
 def needed(records: Iterable[Record], published: Ledger, repeated: Ledger) -> tuple[int, float]:

@@ -99,7 +99,8 @@ def read() -> tuple[Part, Part]:
         + f"To supply it by hand, put Keras' {FILE} (arrays {', '.join(DIGESTS)}) into "
         f"{files[0].parent}, or name the folder it lies in with the environment variable "
         f"KDUTILS_DATA (several folders are separated by {os.pathsep!r}; the first one that has "
-        "the right file is used). A refused file is never overwritten: remove or replace it."
+        "the right file is used). A refused file in one of these folders is never overwritten: "
+        "remove or replace it."
     )
 
 
