@@ -46,7 +46,11 @@ HISTORIES = {
 }
 GRID = np.array([[0.9811, 0.9822, np.nan], [0.9833, 0.98444, 0.9855]])
 PROBABILITIES = {4.0: [0.2, 0.7, 0.1], 1.0: [0.01, 0.98, 0.01], 16.0: [0.3, 0.4, 0.3]}
-RELIABILITY = (np.array([np.nan, 0.4, 0.9]), np.array([np.nan, 0.5, 0.88]), np.array([0, 4, 100]))
+RELIABILITY = (
+    np.array([np.nan, 0.2, 0.4, 0.9]),
+    np.array([np.nan, 1.0, 0.5, 0.88]),
+    np.array([0, 9, 10, 100]),
+)
 DIGITS = np.arange(5 * 28 * 28, dtype=np.uint8).reshape(5, 28, 28, 1)
 
 DRAWINGS = {
@@ -312,12 +316,12 @@ def test_live_comparison_draws_runs_and_where_a_further_one_falls():
     assert [t.get_text() for t in legend.texts] == ["expected (95 %)", "recorded", "live"]
 
 
-def test_reliability_diagram_leaves_empty_bins_out():
+def test_reliability_diagram_leaves_out_bins_of_few_images():
     [axes] = drawn("reliability_diagram").axes
     [bars] = axes.containers
     line, _, [spread] = bars.lines
     assert line.get_xydata().tolist() == [[0.4, 0.5], [0.9, 0.88]]
     ends = [segment[:, 1] for segment in spread.get_segments()]
-    low, high = proportion_confint([2, 88], [4, 100], method="wilson")
+    low, high = proportion_confint([5, 88], [10, 100], method="wilson")
     np.testing.assert_allclose(ends, np.transpose([low, high]))
     assert axes.lines[0].get_xydata().tolist() == [[0, 0], [1, 1]]
