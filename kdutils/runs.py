@@ -4,6 +4,8 @@ import base64
 import functools
 import hashlib
 import json
+import math
+import operator
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -70,10 +72,20 @@ class Run:
             raise ValueError(
                 f"{self.label}: a method needs a teacher, and a teacher needs a method"
             )
-        for name in ("epochs", "batch_size", "validation", "train_size"):
+        lowest = {"epochs": 1, "batch_size": 1, "validation": 1, "train_size": 1, "seed": 0}
+        for name, least in lowest.items():
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{self.label}: {name} has to be at least 1, not {value}")
+            if value is None and name in ("validation", "train_size"):
+                continue
+            try:
+                object.__setattr__(self, name, operator.index(value))
+            except TypeError:
+                raise ValueError(f"{name} has to be a whole number, not {value!r}") from None
+            if value < least:
+                raise ValueError(f"{self.label}: {name} has to be at least {least}, not {value}")
+        for name, value in {**options, "learning_rate": self.learning_rate}.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{self.label}: {name} has to be finite, not {value}")
         if not self.learning_rate > 0:
             raise ValueError(f"{self.label}: learning_rate has to be above 0")
         for source in filter(None, (self.teacher, self.init)):

@@ -61,7 +61,8 @@ def outputs(model: keras.Model, part: data.Part, taps: tuple[str, ...] = ("logit
     """
     tapped = keras.Model(model.inputs, {tap: model.get_layer(tap).output for tap in taps})
     values = tapped.predict(part.images, batch_size=PREDICTION_BATCH, verbose=0)
-    return Outputs(part.ids, values)
+    # In half precision NumPy could neither store them nor compute with them.
+    return Outputs(part.ids, {tap: np.asarray(value, "float32") for tap, value in values.items()})
 
 
 def load_data(run: Run) -> data.Dataset:
@@ -272,7 +273,7 @@ class TrainingState:
                 values = [stored[f"arr_{i}"] for i in range(len(self._variables()))]
                 history = json.loads(str(stored["history"]))
                 code = str(stored["code"])
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
             return {}
         if code != self.code:
             return {}

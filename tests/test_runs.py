@@ -167,12 +167,15 @@ HOLDING_OUT = Run("mnist_teacher", validation=5000)
         ),
         ({"method": "logits", "options": {"alpha": 0.5}}, "a method needs a teacher"),
         ({"teacher": TEACHER}, "a teacher needs a method"),
+        ({"epochs": 2.0}, "epochs has to be a whole number, not 2.0"),
+        ({"seed": -1}, "seed has to be at least 0, not -1"),
+        ({"learning_rate": float("inf")}, "learning_rate has to be finite, not inf"),
         ({"epochs": 0}, "student · seed 0: epochs has to be at least 1, not 0"),
         ({"batch_size": 0}, "batch_size has to be at least 1, not 0"),
         ({"validation": 0}, "validation has to be at least 1, not 0"),
         ({"train_size": -5}, "train_size has to be at least 1, not -5"),
         ({"learning_rate": 0}, "learning_rate has to be above 0"),
-        ({"learning_rate": float("nan")}, "learning_rate has to be above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate has to be finite, not nan"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(settings, message):

@@ -395,12 +395,7 @@ def test_state_of_other_code_is_not_used(distiller, tmp_path):
 @pytest.mark.parametrize(
     "fraction",
     [
-        pytest.param(
-            0.0,
-            marks=pytest.mark.xfail(
-                raises=EOFError, strict=True, reason="restore() does not expect an empty file"
-            ),
-        ),
+        0.0,
         0.01,
         0.5,
         0.99,
