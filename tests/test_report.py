@@ -168,7 +168,7 @@ def test_a_failing_notebook_is_named_with_its_cell_and_kept_out_of_the_book(root
     with pytest.raises(report.ReportError) as caught:
         report.compile_book("tiny", source=root, build=root / "_build")
     assert str(caught.value) == (
-        "notebooks/second: not executed\nexecute with: kdutils report --profile tiny"
+        "notebooks/second: not executed\nexecute with: .venv/bin/kdutils report --profile tiny"
     )
 
 
