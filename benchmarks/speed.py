@@ -111,6 +111,7 @@ def keras_distiller(teacher, images, labels):
 def eager_loop(teacher, images, labels):
     """The course template: eager, with the teacher run on every batch; a tenth of an epoch."""
     student, optimizer = models.build("mnist_student"), keras.optimizers.Adam(1e-3)
+    labels = labels.astype("int32")
     steps = STEPS // 10
 
     def epoch():
