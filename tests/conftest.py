@@ -1,9 +1,31 @@
 import os
 
 import pytest
+import toy
 from filelock import FileLock
 
-from kdutils import report
+from kdutils import report, training
+from kdutils.ledger import Ledger
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The toy data set and networks in the place of the real ones."""
+    toy.install(monkeypatch.setitem)
+
+
+@pytest.fixture
+def trainer(monkeypatch):
+    """Training that takes no time, and remembers what it was asked for."""
+    trainer = toy.Trainer()
+    monkeypatch.setattr(training, "train", trainer)
+    return trainer
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    """An empty ledger."""
+    return Ledger(tmp_path / "ledger", cache=tmp_path / "cache")
 
 
 @pytest.fixture(scope="session")

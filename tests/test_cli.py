@@ -7,14 +7,11 @@ import pytest
 import toy
 from typer.testing import CliRunner
 
-from kdutils import cli, data, report, training
+from kdutils import cli, data, report
 from kdutils.data import DatasetError
 from kdutils.ledger import LedgerError, read_study, write_study
 
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    toy.install(monkeypatch.setitem)
+pytestmark = pytest.mark.usefixtures("small")
 
 
 @pytest.fixture(autouse=True)
@@ -24,13 +21,6 @@ def results(tmp_path, monkeypatch):
     monkeypatch.setattr(cli, "BUILD", tmp_path / "_build")
     monkeypatch.setattr(cli, "REPEATED", tmp_path / "_build" / "ledger" / "repeated")
     return tmp_path / "results"
-
-
-@pytest.fixture
-def trainer(monkeypatch):
-    trainer = toy.Trainer()
-    monkeypatch.setattr(training, "train", trainer)
-    return trainer
 
 
 @pytest.fixture(autouse=True)

@@ -22,21 +22,7 @@ from kdutils.ledger import Ledger, LedgerError, publish, read_study, write_study
 PATIENCE = 300  # seconds until a process that hangs fails a test; a busy machine needs a few
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    toy.install(monkeypatch.setitem)
-
-
-@pytest.fixture
-def trainer(monkeypatch):
-    trainer = toy.Trainer()
-    monkeypatch.setattr(training, "train", trainer)
-    return trainer
-
-
-@pytest.fixture
-def ledger(tmp_path):
-    return Ledger(tmp_path / "ledger", cache=tmp_path / "cache")
+pytestmark = pytest.mark.usefixtures("small")
 
 
 def lines(ledger, study="study"):

@@ -7,25 +7,10 @@ import pytest
 import toy
 
 from kdutils import training
-from kdutils.ledger import Ledger, write_study
+from kdutils.ledger import write_study
 from kdutils.sweeps import _levels, obtain_all
 
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    toy.install(monkeypatch.setitem)
-
-
-@pytest.fixture
-def trainer(monkeypatch):
-    trainer = toy.Trainer()
-    monkeypatch.setattr(training, "train", trainer)
-    return trainer
-
-
-@pytest.fixture
-def ledger(tmp_path):
-    return Ledger(tmp_path / "ledger", cache=tmp_path / "cache")
+pytestmark = pytest.mark.usefixtures("small")
 
 
 def test_records_come_in_the_order_of_the_runs_each_trained_once(ledger, trainer, capsys):

@@ -4,10 +4,7 @@ import toy
 from kdutils.ledger import Ledger, write_study
 from kdutils.verification import Repetition, forget_stale, needed, tolerance
 
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    toy.install(monkeypatch.setitem)
+pytestmark = pytest.mark.usefixtures("small")
 
 
 def scored(correct, count):
