@@ -12,6 +12,7 @@ from kdutils.runs import Record, Run
 
 Z_95 = 1.96
 FIRST_EPOCH_TOLERANCE = 0.1
+SMALLEST_LOSS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,11 @@ class Repetition:
         """
         before, after = self.recorded.history, self.repeated.history
         terms = set(before) - {"seconds"} - {each for each in before if each.startswith("val_")}
-        return max(abs(after[term][0] / before[term][0] - 1) for term in terms)
+        # A term may be exactly zero, as that of a student which matches its teacher.
+        return max(
+            abs(after[term][0] - before[term][0]) / max(abs(before[term][0]), SMALLEST_LOSS)
+            for term in terms
+        )
 
     @property
     def agrees(self) -> bool:

@@ -81,3 +81,11 @@ def test_repetitions_of_other_code_are_forgotten(tmp_path):
     forget_stale(tmp_path)
     assert [record.run for record in ledger.records().values()] == [kept.run]
     forget_stale(tmp_path / "nothing yet")
+
+
+def test_a_loss_term_of_zero_can_be_compared():
+    recorded, repeated = (
+        toy.record(toy.student(), history={"loss": [2.0], "soft": [0.0], "seconds": [1.0]})
+        for _ in range(2)
+    )
+    assert Repetition(recorded, repeated).first_epoch == 0
