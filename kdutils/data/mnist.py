@@ -20,14 +20,13 @@ import sys
 import tempfile
 import threading
 import urllib.request
-import uuid
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from kdutils.data.dataset import DatasetError, Part
-from kdutils.paths import data_folders
+from kdutils.paths import data_folders, replaced_atomically
 
 CLASSES = tuple("0123456789")
 POSITIVE = None
@@ -175,16 +174,9 @@ def _read_file(path):
 
 
 def _keep(arrays, path):
-    # Other processes may read or write at the same time: they see the whole file or none.
-    unfinished = path.with_name(f".{FILE}.{uuid.uuid4().hex}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(unfinished, "xb") as file:
-                np.savez_compressed(file, **arrays)
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with replaced_atomically(path) as unfinished, unfinished.open("wb") as file:
+            np.savez_compressed(file, **arrays)
     except OSError as error:
         logger.warning("MNIST: used, but not kept in %s: %s", path.parent, error)
     else:
