@@ -142,14 +142,7 @@ def runs(
 @app.command()
 def run(keys: Keys) -> None:
     """Train recorded runs again, with what they rest on, and compare."""
-    records = _records()
-    chosen = []
-    for key in keys:
-        found = [record for name, record in records.items() if name.startswith(key)]
-        if len(found) != 1:
-            raise typer.BadParameter(f"{len(found)} records have a key that starts with {key}")
-        chosen += found
-    _repeat(chosen)
+    _repeat(_chosen(keys, _records()))
 
 
 @app.command()
@@ -166,6 +159,16 @@ def verify(
     console.print(f"sample {size} of {len(records)}; draw the same again with --seed {seed}")
     drawn = np.random.default_rng(seed).choice(len(records), size=size, replace=False)
     _repeat([records[index] for index in sorted(drawn)])
+
+
+def _chosen(keys, records) -> list:
+    chosen = []
+    for key in keys:
+        found = [record for name, record in records.items() if name.startswith(key)]
+        if len(found) != 1:
+            raise typer.BadParameter(f"{len(found)} records have a key that starts with {key}")
+        chosen += found
+    return chosen
 
 
 def _records():
@@ -226,12 +229,20 @@ def publish(
     ledger: Annotated[Path, typer.Option(help="The folder of records to publish.")] = BUILD
     / "ledger"
     / "full",
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="Publish the weights of this record too, in half precision."),
+    ] = None,
 ) -> None:
     """Add what a full report has trained to the published records, and renew stale ones."""
-    from kdutils.ledger import publish
+    from kdutils.ledger import Ledger, publish, publish_weights
 
     for study, gained in publish(ledger, RESULTS).items():
         console.print(f"{study}: {gained} published")
+    published = Ledger(RESULTS)
+    for record in _chosen(weights or (), published.records()):
+        path = publish_weights(record, published.model(record.run), RESULTS)
+        console.print(f"{path.relative_to(ROOT)}: weights of {record.run.label}")
 
 
 def _table(key: str, *headers: str) -> Table:

@@ -5,16 +5,19 @@ import functools
 import hashlib
 import json
 import logging
+import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import keras
 import numpy as np
 from filelock import FileLock
 
-from kdutils import data, methods, models, provenance, training
+from kdutils import analyses, data, methods, models, provenance, training
+from kdutils.analyses import Analysis
 from kdutils.paths import BUILD, RESULTS, replaced_atomically
 from kdutils.runs import Record, Run, digest, key
 
@@ -93,15 +96,60 @@ class Ledger:
         return key(run, data.fingerprint(run.data), keras.backend.backend(), precision)
 
     def records(self) -> dict[str, Record]:
-        """All records, by key.
+        """All records of runs, by key.
 
         Raises:
             LedgerError: A line is damaged.
         """
+        return {name: each for name, each in self._stored().items() if isinstance(each, Record)}
+
+    def analyse(
+        self, function: Callable, runs: Iterable[Run], study: str, **parameters
+    ) -> Analysis:
+        """Return what a function measures on trained models; measured once, then kept.
+
+        Args:
+            function: Called as `function(ledger, runs, **parameters)`; gives a dictionary that JSON
+                can hold, NumPy's arrays allowed. It has to be a function of a module.
+            runs: Whose models it looks at; those that are missing are trained.
+            study: The file of records it goes to.
+            parameters: What else it is given, as JSON can hold it.
+
+        Raises:
+            LedgerError: A stored record is damaged.
+        """
+        runs = list(runs)
+        records = [self.obtain(run, study) for run in runs]
+        name, keys = analyses.name(function), tuple(self.key(run) for run in runs)
+        key = analyses.key(name, keys, parameters)
+        found = self._stored().get(key)
+        if found is None:
+            with _locked(self.cache, key):
+                found = self._stored().get(key)
+                if found is None:
+                    logger.info("measuring %s on %d models", name, len(runs))
+                    started = time.perf_counter()
+                    values = analyses.rounded(function(self, runs, **parameters))
+                    found = Analysis(
+                        function=name,
+                        runs=keys,
+                        parameters=parameters,
+                        values=values,
+                        seconds=round(time.perf_counter() - started, 1),
+                        code=provenance.module_digest(function.__module__),
+                        versions=provenance.versions(),
+                        machine=provenance.machine(),
+                        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+                        study=study,
+                    )
+                    self._store(found)
+        return replace(found, stale=found.stale or any(record.stale for record in records))
+
+    def _stored(self) -> dict[str, Record | Analysis]:
         found = {}
         for folder in filter(None, (self.folder, self.published)):
             for path in sorted(folder.glob("*.jsonl")):
-                found |= {record.key: record for record in read_study(path)}
+                found |= {each.key: each for each in read_study(path)}
         return found
 
     def model(self, run: Run) -> keras.Model:
@@ -113,6 +161,24 @@ class Ledger:
                     logger.info("training %s again: its weights are not in the cache", run.label)
                     self._train(run)
         return _restored(run, weights)
+
+    def exemplar(self, run: Run) -> keras.Model:
+        """Return the trained model of a run with its weights rounded to half precision.
+
+        That is how the weights of a few models are published, so that what a page shows of them
+        needs no training. Wherever the weights come from, they are rounded alike.
+        """
+        path = self.published and _exemplar_path(self.published, self.key(run))
+        if path and path.exists():
+            with _naming_damage(path), np.load(path, allow_pickle=False) as stored:
+                finished = str(stored["finished"])
+            found = self.find(run)
+            if found is not None and found.finished == finished:
+                return _restored(run, path)
+        model = self.model(run)
+        for weight in model.weights:
+            weight.assign(keras.ops.convert_to_numpy(weight).astype("float16"))
+        return model
 
     def outputs(self, run: Run, part: data.Part, taps: tuple[str, ...]) -> training.Outputs:
         """Return what a trained model says about a part of the data; computed once, then kept."""
@@ -166,7 +232,7 @@ class Ledger:
             earlier.unlink()  # they are those of weights that are now replaced
         training.save_weights(model, self._workspace(run) / "weights.npz")
 
-    def _store(self, record: Record) -> None:
+    def _store(self, record: Record | Analysis) -> None:
         path = self.folder / f"{record.study}.jsonl"
         update_study(path, lambda records: [*records, record])
 
@@ -175,8 +241,8 @@ class Ledger:
         return self.cache / f"{self.key(run)}-{provenance.code_digest(run)}"
 
 
-def read_study(path: Path) -> Iterator[Record]:
-    """Read a file of records; a file that is not there holds none.
+def read_study(path: Path) -> Iterator[Record | Analysis]:
+    """Read a file of records and analyses; a file that is not there holds none.
 
     Raises:
         LedgerError: A line is not what was written; it is named.
@@ -189,7 +255,9 @@ def read_study(path: Path) -> Iterator[Record]:
         yield _parse(line, path.stem, f"{path}, line {number}")
 
 
-def update_study(path: Path, change: Callable[[list[Record]], list[Record]]) -> None:
+def update_study(
+    path: Path, change: Callable[[list[Record | Analysis]], list[Record | Analysis]]
+) -> None:
     """Change a file of records while nobody else does."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
@@ -199,12 +267,13 @@ def update_study(path: Path, change: Callable[[list[Record]], list[Record]]) -> 
             write_study(changed, path)
 
 
-def write_study(records: Iterable[Record], path: Path) -> None:
+def write_study(records: Iterable[Record | Analysis], path: Path) -> None:
     """Replace a file of records as a whole."""
     lines = []
     for record in records:
         content = record.to_json()
-        line = {"key": record.key, "checksum": digest(content), "record": content}
+        kind = "record" if isinstance(record, Record) else "analysis"
+        line = {"key": record.key, "checksum": digest(content), kind: content}
         lines.append(json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n")
     with replaced_atomically(path) as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")
@@ -219,13 +288,14 @@ def _lines(path: Path, version: tuple[int, ...]) -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _parse(line: str, study: str, where: str) -> Record:
+def _parse(line: str, study: str, where: str) -> Record | Analysis:
     name = "unreadable"
     try:
         stored = json.loads(line)
-        name, content = stored["key"], stored["record"]
+        name, kind = stored["key"], Analysis if "analysis" in stored else Record
+        content = stored["analysis" if kind is Analysis else "record"]
         whole = stored["checksum"] == digest(content)
-        record = Record.from_json(content, study=study) if whole else None
+        record = kind.from_json(content, study=study) if whole else None
     except (ValueError, KeyError, TypeError):
         whole = False
     if not whole or record.key != name:
@@ -233,7 +303,16 @@ def _parse(line: str, study: str, where: str) -> Record:
             f"{where}: the record {name} is damaged, so it is not used. Restore the file "
             "(`git checkout` if it is a published one), or delete this line to train the run again."
         )
-    return replace(record, stale=record.code != provenance.code_digest(record.run))
+    return replace(record, stale=record.code != _present_code(record))
+
+
+def _present_code(record: Record | Analysis) -> str | None:
+    if isinstance(record, Record):
+        return provenance.code_digest(record.run)
+    try:
+        return provenance.module_digest(record.function.partition(":")[0])
+    except ModuleNotFoundError:
+        return None
 
 
 def _restored(run: Run, weights: Path) -> keras.Model:
@@ -273,10 +352,32 @@ def publish(source: Path, target: Path) -> dict[str, int]:
     for path in sorted(source.glob("*.jsonl")):
         fresh = {record.key: record for record in read_study(path) if not record.stale}
 
-        def renewed(records: list[Record], fresh=fresh, study=path.stem) -> list[Record]:
+        def renewed(records: list, fresh=fresh, study=path.stem) -> list:
             valid = {record.key: record for record in records if not record.stale}
             gained[study] = len(fresh.keys() - valid.keys())
             return list(({record.key: record for record in records} | fresh | valid).values())
 
         update_study(target / path.name, renewed)
     return gained
+
+
+def publish_weights(record: Record, model: keras.Model, target: Path) -> Path:
+    """Publish the weights of one model in half precision, see `Ledger.exemplar`.
+
+    Args:
+        record: Of the run that trained the model.
+        model: The model.
+        target: The folder of published records.
+    """
+    weights = {
+        weight.path: keras.ops.convert_to_numpy(weight).astype("float16")
+        for weight in model.weights
+    }
+    path = _exemplar_path(target, record.key)
+    with replaced_atomically(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **weights, finished=record.finished)
+    return path
+
+
+def _exemplar_path(folder: Path, key: str) -> Path:
+    return folder / "weights" / f"{key}.npz"

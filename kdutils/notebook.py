@@ -141,15 +141,17 @@ def p_value(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
 
 
-def provenance(records: Iterable) -> None:
+def provenance(records: Iterable, analyses: Iterable = ()) -> None:
     """Show which records a page was made from, each with the command that repeats it.
 
     Args:
         records: `kdutils.runs.Record`s; those they rest on are not added.
+        analyses: `kdutils.analyses.Analysis`es, measured on the models of those runs.
     """
     unique = {record.key: record for record in records}
+    measured = {analysis.key: analysis for analysis in analyses}
     rows = "".join(_provenance_row(record) for record in unique.values())
-    stale = sum(record.stale for record in unique.values())
+    stale = sum(each.stale for each in (*unique.values(), *measured.values()))
     warning = f" · {stale} {_STALE}" if stale else ""
     seconds = sum(record.seconds for record in unique.values() if record.prefix_of is None)
     display.display(
@@ -159,8 +161,19 @@ def provenance(records: Iterable) -> None:
             "Repeat any of them with <code>.venv/bin/kdutils run KEY</code>.</summary>"
             "<table><thead><tr><th>key</th><th>run</th><th>part</th><th>correct</th><th>seconds</th>"
             "<th>finished</th><th>computed with</th><th>file</th></tr></thead>"
-            f"<tbody>{rows}</tbody></table></details>"
+            f"<tbody>{rows}</tbody></table>{_measurements(measured.values())}</details>"
         )
+    )
+
+
+def _measurements(analyses) -> str:
+    if not analyses:
+        return ""
+    rows = "".join(_analysis_row(analysis) for analysis in analyses)
+    return (
+        "<table><thead><tr><th>key</th><th>measured by</th><th>on</th><th>seconds</th>"
+        "<th>finished</th><th>computed with</th><th>file</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
     )
 
 
@@ -171,8 +184,7 @@ _STALE = (
 
 
 def _provenance_row(record) -> str:
-    machine, backend = record.machine, record.backend
-    where = f"{machine['processor']}, {machine['cores']} cores"
+    backend = record.backend
     cells = [
         f"<code>{record.key}</code> {_STALE if record.stale else ''}",
         html.escape(record.run.label),
@@ -180,7 +192,29 @@ def _provenance_row(record) -> str:
         f"{record.metrics['correct']} of {record.metrics['count']}",
         "snapshot" if record.prefix_of else f"{record.seconds:.0f}",
         record.finished[:10],
-        html.escape(f"{backend} {record.versions[backend]}, {where}"),
+        html.escape(f"{backend} {record.versions[backend]}, {_where(record)}"),
         html.escape(f"{record.study}.jsonl"),
     ]
+    return _row(cells)
+
+
+def _analysis_row(analysis) -> str:
+    return _row(
+        [
+            f"<code>{analysis.key}</code> {_STALE if analysis.stale else ''}",
+            html.escape(analysis.function),
+            f"{len(analysis.runs)} models",
+            f"{analysis.seconds:.0f}",
+            analysis.finished[:10],
+            html.escape(f"keras {analysis.versions['keras']}, {_where(analysis)}"),
+            html.escape(f"{analysis.study}.jsonl"),
+        ]
+    )
+
+
+def _where(record) -> str:
+    return f"{record.machine['processor']}, {record.machine['cores']} cores"
+
+
+def _row(cells) -> str:
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

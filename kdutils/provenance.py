@@ -33,7 +33,7 @@ def code_digest(run: Run) -> str:
     for each in lineage(run):
         names.add(models.NETWORKS[each.model].__module__)
         names.add(methods.METHODS[each.method].__module__)
-    return digest({name: _module_digest(name) for name in sorted(names)})
+    return digest({name: module_digest(name) for name in sorted(names)})
 
 
 def lineage(run: Run) -> list[Run]:
@@ -46,8 +46,16 @@ def lineage(run: Run) -> list[Run]:
 
 
 @functools.cache
-def _module_digest(name: str) -> str:
-    source = importlib.util.find_spec(name).origin
+def module_digest(name: str) -> str:
+    """Digest of one module, comments and docstrings apart.
+
+    Raises:
+        ModuleNotFoundError: There is none of that name any more.
+    """
+    found = importlib.util.find_spec(name)
+    if found is None:
+        raise ModuleNotFoundError(f"there is no module {name}")
+    source = found.origin
     return digest(_meaning(ast.parse(Path(source).read_text(encoding="utf-8"))))
 
 

@@ -53,11 +53,11 @@ def digest_of(tmp_path, monkeypatch):
     def digest(source):
         (tmp_path / "some_module.py").write_text(source, encoding="utf-8")
         importlib.invalidate_caches()
-        provenance._module_digest.cache_clear()
+        provenance.module_digest.cache_clear()
         return code_digest(STUDENT)
 
     yield digest
-    provenance._module_digest.cache_clear()
+    provenance.module_digest.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -124,9 +124,9 @@ def test_a_run_depends_on_its_own_methods_and_those_of_its_teachers(changed, aff
         "second": SECOND,
     }
     before = {name: code_digest(run) for name, run in named.items()}
-    original = provenance._module_digest
+    original = provenance.module_digest
     monkeypatch.setattr(
-        provenance, "_module_digest", lambda name: "new" if name == changed else original(name)
+        provenance, "module_digest", lambda name: "new" if name == changed else original(name)
     )
     assert {name for name, run in named.items() if code_digest(run) != before[name]} == affected
 
