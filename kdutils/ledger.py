@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from kdutils import analyses, data, methods, models, provenance, training
 from kdutils.analyses import Analysis
+from kdutils.data import views
 from kdutils.paths import BUILD, RESULTS, replaced_atomically
 from kdutils.runs import Record, Run, digest, key
 
@@ -197,7 +198,11 @@ class Ledger:
         teacher = initial = None
         if run.teacher is not None:
             taps = methods.METHODS[run.method].teacher_taps
-            teacher = self.outputs(run.teacher, training.load_data(run).train, taps)
+            part = training.load_data(run).train
+            teacher = [
+                self.outputs(run.teacher, replace(part, images=view(part.images)), taps)
+                for view in views.of(run.views)
+            ]
         if run.init is not None:
             initial = self.model(run.init)
         workspace = self._workspace(run)

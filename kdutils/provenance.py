@@ -32,8 +32,15 @@ def code_digest(run: Run) -> str:
     names = set(SHARED_MODULES)
     for each in lineage(run):
         names.add(models.NETWORKS[each.model].__module__)
-        names.add(methods.METHODS[each.method].__module__)
+        names.update(_method_modules(methods.METHODS[each.method]))
+        if each.views is not None:
+            names.add("kdutils.data.views")
     return digest({name: module_digest(name) for name in sorted(names)})
+
+
+def _method_modules(method: type) -> set[str]:
+    """Modules of a method and of the methods it builds on."""
+    return {each.__module__ for each in method.__mro__ if issubclass(each, methods.Method)}
 
 
 def lineage(run: Run) -> list[Run]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 
 from kdutils import methods, models
+from kdutils.data.views import VIEWS
 
 
 def digest(content) -> str:
@@ -33,14 +34,19 @@ class Run:
         data: A name in `kdutils.data`.
         method: A name in `kdutils.methods.METHODS`; `None` trains on labels alone.
         options: The method's options, all of them.
-        teacher: The run the student learns from; given exactly when a method is.
+        teacher: The run the student learns from; given exactly when the method uses one.
         init: The run whose weights training starts from; `None` starts from the seed.
         validation: Training images held out, stratified, to choose on. A run that holds out
             validation images is scored on them and never on the test part.
         train_size: Size of a stratified subset of the remaining training part; `None` takes all.
+        classes: Labels of the training images that are used, ascending; `None` takes all.
+        views: A name in `kdutils.data.views.VIEWS`: changed copies of the training images, of which
+            each epoch draws one an image; `None` trains on the images as they are.
         epochs: Passes over the training images.
         batch_size: Images a step; the last partial batch of an epoch is dropped.
-        learning_rate: Adam's, constant.
+        learning_rate: Adam's, at the start.
+        schedule: `"cosine"` lowers the learning rate to zero over the whole training, along half a
+            cosine; `None` keeps it.
         seed: Decides initial weights, batch order and dropout.
 
     Raises:
@@ -55,9 +61,12 @@ class Run:
     init: "Run | None" = None
     validation: int | None = None
     train_size: int | None = None
+    classes: tuple[int, ...] | None = None
+    views: str | None = None
     epochs: int = 12
     batch_size: int = 256
     learning_rate: float = 1e-3
+    schedule: str | None = None
     seed: int = 0
 
     def __post_init__(self):
@@ -68,10 +77,12 @@ class Run:
         object.__setattr__(self, "options", options)
         object.__setattr__(self, "learning_rate", float(self.learning_rate))
         methods.build(self.method, self.options)
-        if (self.method is None) != (self.teacher is None):
-            raise ValueError(
-                f"{self.label}: a method needs a teacher, and a teacher needs a method"
-            )
+        if bool(methods.METHODS[self.method].teacher_taps) != (self.teacher is not None):
+            need = "takes no teacher" if self.teacher else "needs a teacher"
+            raise ValueError(f"{self.label}: training by {self.method or 'labels alone'} {need}")
+        self._check_images()
+        if self.schedule not in (None, "cosine"):
+            raise ValueError(f"{self.label}: no schedule {self.schedule!r}; there is cosine")
         lowest = {"epochs": 1, "batch_size": 1, "validation": 1, "train_size": 1, "seed": 0}
         for name, least in lowest.items():
             value = getattr(self, name)
@@ -95,6 +106,18 @@ class Run:
                     f"validation; it has to hold out the same {self.validation}"
                 )
 
+    def _check_images(self):
+        if self.views not in VIEWS:
+            known = ", ".join(filter(None, VIEWS))
+            raise ValueError(f"{self.label}: no views {self.views!r}; there are {known}")
+        if self.classes is not None:
+            object.__setattr__(self, "classes", tuple(self.classes))
+            if not self.classes or list(self.classes) != sorted(set(self.classes)):
+                raise ValueError(
+                    f"{self.label}: classes has to list labels once, ascending, "
+                    f"not {list(self.classes)}"
+                )
+
     def __hash__(self):
         return hash(digest(self.to_json()))
 
@@ -103,7 +126,15 @@ class Run:
         """The run in a few words, for progress lines and messages."""
         name = self.model.removeprefix(f"{self.data}_")
         settings = ", ".join(f"{option} {value:g}" for option, value in self.options.items())
-        words = [name, f"{self.method} ({settings})" if self.method else "", f"seed {self.seed}"]
+        words = [
+            name,
+            f"{self.method} ({settings})" if self.method else "",
+            self.views,
+            f"only {', '.join(map(str, self.classes))}" if self.classes else "",
+            f"{self.train_size} images" if self.train_size else "",
+            f"{self.epochs} epochs" if self.epochs != 12 else "",
+            f"seed {self.seed}",
+        ]
         return " · ".join(filter(None, words))
 
     @property
@@ -113,12 +144,13 @@ class Run:
         True of MNIST teachers, which are studied by epoch; their learning rate is constant, so the
         first epochs of a long training are exactly the short one.
         """
-        return self.model == "mnist_teacher" and self.teacher is None
+        return self.model == "mnist_teacher" and self.teacher is None and self.schedule is None
 
     def to_json(self) -> dict:
         """Give the run in its stored form, without the fields that are `None`."""
         content = {each.name: getattr(self, each.name) for each in fields(self)}
         content["options"] = dict(self.options) or None
+        content["classes"] = self.classes and list(self.classes)
         for name in ("teacher", "init"):
             content[name] = content[name] and content[name].to_json()
         return {name: value for name, value in content.items() if value is not None}

@@ -1,7 +1,7 @@
-"""Task 1's runs, which its questions share: one protocol, three kinds of training."""
+"""Task 1's runs, which its questions share: one protocol, a few kinds of training."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from kdutils.data.mnist import TRAIN_SIZE
 from kdutils.runs import Run
@@ -27,9 +27,9 @@ class Protocol:
         """The convolutional teacher, trained on labels."""
         return Run("mnist_teacher", seed=seed, validation=validation, **self._settings(validation))
 
-    def student(self, seed: int) -> Run:
+    def student(self, seed: int, validation: int | None = None) -> Run:
         """The fully connected student, trained on labels alone."""
-        return Run("mnist_student", seed=seed, **self._settings())
+        return Run("mnist_student", seed=seed, validation=validation, **self._settings(validation))
 
     def distilled(
         self, seed: int, temperature: float, alpha: float, validation: int | None = None
@@ -40,6 +40,23 @@ class Protocol:
             method="kd",
             options={"temperature": temperature, "alpha": alpha},
             teacher=self.teacher(seed, validation),
+            seed=seed,
+            validation=validation,
+            **self._settings(validation),
+        )
+
+    def early_stopped(self, seed: int, temperature: float, alpha: float, stop_epoch: int) -> Run:
+        """The distilled student whose distillation term is dropped after `stop_epoch` epochs."""
+        run = self.distilled(seed, temperature, alpha)
+        options = {**run.options, "stop_epoch": stop_epoch}
+        return replace(run, method="early_stopped_kd", options=options)
+
+    def smoothed(self, seed: int, smoothing: float, validation: int | None = None) -> Run:
+        """The student trained on smoothed labels, without a teacher."""
+        return Run(
+            "mnist_student",
+            method="label_smoothing",
+            options={"smoothing": smoothing},
             seed=seed,
             validation=validation,
             **self._settings(validation),
@@ -65,3 +82,20 @@ class Protocol:
         # A run that takes all images says so with None, so that it has one key.
         takes_all = self.train_size >= TRAIN_SIZE - (validation or 0)
         return {**asdict(self), "train_size": None if takes_all else self.train_size}
+
+
+def on_subset(run: Run, size: int, least_steps: int) -> Run:
+    """The same run on fewer images, which are repeated until it has made enough steps.
+
+    Twelve epochs of a few hundred images would be a dozen steps, and end long before anything is
+    learnt. The teacher of a distilled run stays as it is.
+
+    Args:
+        run: What is changed.
+        size: Number of training images, drawn from all classes alike.
+        least_steps: The run gets more epochs where its own would make fewer steps than this.
+    """
+    steps = max(size // run.batch_size, 1)
+    epochs = max(run.epochs, -(-least_steps // steps))
+    takes_all = size >= TRAIN_SIZE - (run.validation or 0)
+    return replace(run, train_size=None if takes_all else size, epochs=epochs)

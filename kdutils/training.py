@@ -4,8 +4,8 @@ import json
 import math
 import time
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import softmax
 
 from kdutils import data, methods, metrics, models, provenance
+from kdutils.data import views
 from kdutils.methods.distiller import Distiller
 from kdutils.paths import replaced_atomically
 from kdutils.runs import Record, Run, pack
@@ -67,12 +68,16 @@ def outputs(model: keras.Model, part: data.Part, taps: tuple[str, ...] = ("logit
 
 def load_data(run: Run) -> data.Dataset:
     """Load a run's data, split as the run asks."""
-    return data.load(run.data, validation=run.validation or 0, train_size=run.train_size)
+    dataset = data.load(run.data, validation=run.validation or 0, train_size=run.train_size)
+    if run.classes is None:
+        return dataset
+    kept = np.isin(dataset.train.labels, run.classes)
+    return replace(dataset, train=dataset.train.take(kept))
 
 
 def train(
     run: Run,
-    teacher: Outputs | None = None,
+    teacher: Sequence[Outputs] | None = None,
     initial: keras.Model | None = None,
     workspace: Path | None = None,
     on_epoch: Callable[[int, dict], None] | None = None,
@@ -81,7 +86,8 @@ def train(
 
     Args:
         run: What to train.
-        teacher: Outputs of the run's teacher on the training images; needed where it has one.
+        teacher: Outputs of the run's teacher on the training images, one for each of the run's
+            views; needed where it has a teacher.
         initial: The model whose weights the run starts from; needed where it names one.
         workspace: A folder for the state after each epoch, from which an interrupted training goes
             on, and for the snapshots of runs that keep them.
@@ -106,7 +112,7 @@ def train(
         student.set_weights(initial.get_weights())
     distiller = Distiller(student, method)
     distiller.compile(
-        optimizer=keras.optimizers.Adam(run.learning_rate),
+        optimizer=keras.optimizers.Adam(_learning_rate(run, steps)),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         # On a CPU, XLA is several times slower than oneDNN here; JAX knows no other way.
         jit_compile=keras.backend.backend() == "jax",
@@ -121,11 +127,9 @@ def train(
         # batches, and a resumed training goes on as if it had never stopped.
         order = np.random.default_rng([run.seed, epoch]).permutation(len(dataset.train))
         part = dataset.train.take(order[: steps * run.batch_size])
-        inputs = {"images": part.images}
-        if teacher is not None:
-            inputs["teacher"] = teacher.of(part.ids)
+        method.begin_epoch(epoch)
         fitted = distiller.fit(
-            inputs,
+            _seen(run, epoch, part, teacher),
             part.labels,
             batch_size=run.batch_size,
             initial_epoch=epoch,
@@ -151,7 +155,28 @@ def train(
             state.keep(history)
         if on_epoch is not None:
             on_epoch(epoch + 1, latest)
-    return assess(run, student, dataset, history, teacher), student
+    return assess(run, student, dataset, history, teacher and teacher[0]), student
+
+
+def _learning_rate(run: Run, steps: int):
+    if run.schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(run.learning_rate, steps * run.epochs)
+    return run.learning_rate
+
+
+def _seen(run: Run, epoch: int, part: data.Part, teacher: Sequence[Outputs] | None) -> dict:
+    """Draw a view of every image, with what the teacher says of that very view."""
+    available = views.of(run.views)
+    drawn = np.random.default_rng([run.seed, epoch, 1]).integers(len(available), size=len(part))
+    images, taught = np.empty_like(part.images), {}
+    for number, view in enumerate(available):
+        rows = drawn == number
+        images[rows] = view(part.images[rows])
+        if teacher is not None:
+            for tap, values in teacher[number].of(part.ids[rows]).items():
+                shape = (len(part), *values.shape[1:])
+                taught.setdefault(tap, np.empty(shape, values.dtype))[rows] = values
+    return {"images": images} | ({"teacher": taught} if taught else {})
 
 
 def assess(
@@ -169,7 +194,7 @@ def assess(
         model: The result.
         dataset: The run's data, as split for it.
         history: One number an epoch, by name.
-        teacher: Outputs of the run's teacher on the training images, where it has one.
+        teacher: Outputs of the run's teacher on the unchanged training images, where it has one.
         prefix_of: Key of the longer run that the model is a snapshot of.
     """
     part = "test" if dataset.validation is None else "validation"

@@ -131,6 +131,26 @@ def test_a_run_depends_on_its_own_methods_and_those_of_its_teachers(changed, aff
     assert {name for name, run in named.items() if code_digest(run) != before[name]} == affected
 
 
+def test_a_run_depends_on_its_views_and_on_the_methods_its_own_builds_on(monkeypatch):
+    options = {"temperature": 4, "alpha": 0.5}
+    stopped = Run(
+        "mnist_student",
+        method="early_stopped_kd",
+        options={**options, "stop_epoch": 4},
+        teacher=TEACHER,
+    )
+    seen = Run("mnist_student", views="shifts_1")
+    before = code_digest(stopped), code_digest(seen), code_digest(STUDENT)
+    original = provenance.module_digest
+    changed = {"kdutils.methods.kd", "kdutils.data.views"}
+    monkeypatch.setattr(
+        provenance, "module_digest", lambda name: "new" if name in changed else original(name)
+    )
+    assert code_digest(stopped) != before[0]
+    assert code_digest(seen) != before[1]
+    assert code_digest(STUDENT) == before[2]
+
+
 def test_settings_are_no_part_of_the_code():
     assert code_digest(KD) == code_digest(
         Run("mnist_student", method="kd", options={"temperature": 1, "alpha": 1}, teacher=TEACHER)

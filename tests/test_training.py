@@ -9,7 +9,7 @@ import pytest
 from scipy.special import log_softmax, softmax
 
 from kdutils import data, ledger, models, provenance, runs, training
-from kdutils.data import Dataset, Part
+from kdutils.data import Dataset, Part, views
 from kdutils.methods.distiller import Distiller, Supervised
 from kdutils.runs import Run
 from kdutils.training import Outputs, TrainingError, TrainingState, train
@@ -87,7 +87,7 @@ def teacher(tmp_path_factory):
 def student(tmp_path_factory):
     """A student trained from `TAUGHT` without a break."""
     workspace, epochs = tmp_path_factory.mktemp("student"), []
-    found = train(DISTILLED, TAUGHT, None, workspace, lambda *each: epochs.append(each))
+    found = train(DISTILLED, [TAUGHT], None, workspace, lambda *each: epochs.append(each))
     return Training(workspace, epochs, *found)
 
 
@@ -192,7 +192,7 @@ def test_training_scores_compare_the_student_with_its_teacher(student, teacher):
 
 def test_a_run_trained_twice_gives_identical_weights(student):
     keras.utils.set_random_seed(1)
-    record, model = train(DISTILLED, TAUGHT)
+    record, model = train(DISTILLED, [TAUGHT])
     assert model is not student.model
     assert weights_equal(model, student.model)
     assert not weights_equal(model, models.build("mnist_student", 5))
@@ -203,10 +203,10 @@ def test_a_run_trained_twice_gives_identical_weights(student):
 
 def test_a_resumed_student_equals_one_trained_without_a_break(student, tmp_path):
     with pytest.raises(InterruptedTrainingError):
-        train(DISTILLED, TAUGHT, workspace=tmp_path, on_epoch=interrupt)
+        train(DISTILLED, [TAUGHT], workspace=tmp_path, on_epoch=interrupt)
     epochs = []
     record, model = train(
-        DISTILLED, TAUGHT, None, tmp_path, lambda epoch, history: epochs.append(epoch)
+        DISTILLED, [TAUGHT], None, tmp_path, lambda epoch, history: epochs.append(epoch)
     )
     assert epochs == [2]
     assert weights_equal(model, student.model)
@@ -249,7 +249,7 @@ def test_weights_survive_their_file(teacher, tmp_path):
 
 def test_batches_depend_on_seed_and_epoch_and_never_on_the_method(batches):
     train(STUDENT)
-    train(DISTILLED, TAUGHT)
+    train(DISTILLED, [TAUGHT])
     train(replace(STUDENT, seed=6, epochs=1))
     labels = toy_part(70, 0).labels
     for epoch, (alone, taught) in enumerate(zip(batches[:2], batches[2:4], strict=True)):
@@ -268,13 +268,89 @@ def test_every_image_meets_its_own_teacher_outputs(batches):
     # Held-out images leave gaps in the ids, so that positions and ids differ.
     held_out = {"validation": 20, "epochs": 1}
     run = replace(DISTILLED, teacher=replace(TEACHER, validation=20), **held_out)
-    train(run, TAUGHT)
+    train(run, [TAUGHT])
     part = toy_part(70, 0)
     given = batches[0].inputs
     assert len(given["images"]) == 48
     for image, logits in zip(given["images"], given["teacher"]["logits"], strict=True):
         (row,) = np.flatnonzero((part.images == image).all(axis=(1, 2, 3)))
         np.testing.assert_array_equal(logits, TAUGHT.values["logits"][row])
+
+
+def test_each_epoch_draws_a_view_of_every_image_with_its_own_teacher_outputs(batches):
+    available = views.of("shifts_1")
+    taught = [
+        Outputs(IDS, {"logits": TAUGHT.values["logits"] + 100 * number})
+        for number in range(len(available))
+    ]
+    run = replace(DISTILLED, views="shifts_1")
+    train(run, taught)
+    train(replace(run, method=None, options={}, teacher=None))
+    part = toy_part(70, 0)
+    for epoch, (with_teacher, alone) in enumerate(zip(batches[:2], batches[2:], strict=True)):
+        order = np.random.default_rng([5, epoch]).permutation(70)[:64]
+        drawn = np.random.default_rng([5, epoch, 1]).integers(9, size=64)
+        assert len(set(drawn)) == 9
+        given = with_teacher.inputs
+        for place, (image, view) in enumerate(zip(order, drawn, strict=True)):
+            expected = available[view](part.images[image : image + 1])[0]
+            np.testing.assert_array_equal(given["images"][place], expected)
+            logits = taught[view].values["logits"][image]
+            np.testing.assert_array_equal(given["teacher"]["logits"][place], logits)
+        np.testing.assert_array_equal(alone.inputs["images"], given["images"])
+        assert set(alone.inputs) == {"images"}
+
+
+def test_a_run_can_learn_from_some_classes_alone_and_is_tested_on_all(batches):
+    record, _ = train(replace(STUDENT, classes=(3, 7), epochs=1, batch_size=4))
+    assert set(batches[0].labels) == {3, 7}
+    assert len(batches[0].labels) == 12, "fourteen of seventy, in batches of four"
+    assert record.metrics["count"] == 30
+
+
+def test_the_cosine_schedule_starts_at_the_learning_rate_and_ends_at_zero():
+    rate = training._learning_rate(replace(STUDENT, schedule="cosine", learning_rate=2e-3), 4)
+    expected = [2e-3 * (1 + np.cos(np.pi * step / 8)) / 2 for step in range(9)]
+    np.testing.assert_allclose([rate(step) for step in range(9)], expected, atol=1e-9)
+    assert training._learning_rate(STUDENT, 4) == 1e-3
+
+
+def test_a_resumed_schedule_goes_on_where_it_stopped(tmp_path):
+    run = replace(STUDENT, schedule="cosine", learning_rate=0.01)
+    with pytest.raises(InterruptedTrainingError):
+        train(run, workspace=tmp_path, on_epoch=interrupt)
+    assert weights_equal(train(run, workspace=tmp_path)[1], train(run)[1])
+
+
+STOPPED = replace(
+    DISTILLED,
+    method="early_stopped_kd",
+    options={"temperature": 4.0, "alpha": 0.9, "stop_epoch": 1},
+)
+FULL_KD = replace(DISTILLED, options={"temperature": 4.0, "alpha": 0.9})
+
+
+def test_distillation_that_never_stops_is_plain_distillation():
+    run = replace(STOPPED, options={**STOPPED.options, "stop_epoch": 2})
+    assert weights_equal(train(run, [TAUGHT])[1], train(FULL_KD, [TAUGHT])[1])
+
+
+def test_distillation_that_never_starts_is_training_on_labels():
+    run = replace(STOPPED, options={**STOPPED.options, "stop_epoch": 0})
+    assert weights_equal(train(run, [TAUGHT])[1], train(STUDENT)[1])
+
+
+def test_distillation_that_stops_is_first_one_and_then_the_other(tmp_path):
+    record, model = train(STOPPED, [TAUGHT])
+    whole, _ = train(FULL_KD, [TAUGHT])
+    for term in ("loss", "soft", "hard"):
+        assert record.history[term][0] == whole.history[term][0]
+    assert record.history["loss"][1] == record.history["hard"][1]
+    assert whole.history["loss"][1] != whole.history["hard"][1]
+    # The switch is part of what a resumed training remembers or sets again.
+    with pytest.raises(InterruptedTrainingError):
+        train(STOPPED, [TAUGHT], workspace=tmp_path, on_epoch=interrupt)
+    assert weights_equal(train(STOPPED, [TAUGHT], workspace=tmp_path)[1], model)
 
 
 class Untouchable:
@@ -329,7 +405,7 @@ def test_a_loss_that_is_not_finite_names_the_run_and_the_epoch(monkeypatch):
     monkeypatch.setattr(Outputs, "of", of)
     message = r"^student · kd \(.*\) · seed 5: the loss is nan after epoch 2; a lower learning_rate"
     with pytest.raises(TrainingError, match=message):
-        train(DISTILLED, TAUGHT)
+        train(DISTILLED, [TAUGHT])
     assert len(calls) == 2
 
 

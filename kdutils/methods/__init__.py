@@ -3,13 +3,17 @@
 import inspect
 
 from kdutils.methods.distiller import Method, Supervised
+from kdutils.methods.early_stopped import EarlyStoppedDistillation
 from kdutils.methods.kd import KnowledgeDistillation
+from kdutils.methods.label_smoothing import LabelSmoothing
 from kdutils.methods.logits import LogitRegression
 
 METHODS: dict[str | None, type[Method]] = {
     None: Supervised,
     "kd": KnowledgeDistillation,
     "logits": LogitRegression,
+    "early_stopped_kd": EarlyStoppedDistillation,
+    "label_smoothing": LabelSmoothing,
 }
 
 

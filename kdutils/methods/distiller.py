@@ -20,6 +20,9 @@ class Method(keras.layers.Layer):
     term_names: tuple[str, ...] = ("hard",)
     """Names of the loss terms, under which the history keeps them."""
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Prepare for an epoch, counted from 0; most methods treat all epochs alike."""
+
     def terms(self, labels, teacher: dict, student: dict) -> dict[str, tuple]:
         """Compute the loss terms of a batch.
 

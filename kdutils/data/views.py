@@ -1,0 +1,131 @@
+"""Views: finite sets of changed copies of an image, of which a run draws one an epoch.
+
+Because a set is finite, a teacher looks at every view of every image once, and its outputs are
+kept; a student then learns from images that change from epoch to epoch at no further cost.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+from scipy import ndimage, sparse
+
+View = Callable[[np.ndarray], np.ndarray]
+"""Maps images `(N, H, W, C)`, uint8, to as many of the same kind, each by itself."""
+
+
+def of(name: str | None) -> tuple[View, ...]:
+    """Gives a set of views; its first is always the unchanged image.
+
+    Args:
+        name: One of `VIEWS`; `None` is the unchanged image alone.
+    """
+    return VIEWS[name]()
+
+
+def shift(images: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Moves images by whole pixels; what comes in at the edge is black.
+
+    Args:
+        images: `(N, H, W, C)`.
+        down: Pixels, negative for up; less than the height.
+        right: Pixels, negative for left; less than the width.
+    """
+    height, width = images.shape[1:3]
+    moved = np.zeros_like(images)
+    moved[:, max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)] = images[
+        :, max(-down, 0) : height - max(down, 0), max(-right, 0) : width - max(right, 0)
+    ]
+    return moved
+
+
+def shifts(most: int) -> tuple[View, ...]:
+    """Gives all shifts by up to `most` pixels along each axis: `(2 · most + 1)²` views."""
+    steps = sorted(range(-most, most + 1), key=abs)
+    return tuple(
+        functools.partial(shift, down=down, right=right)
+        for down, right in itertools.product(steps, steps)
+    )
+
+
+class Deformation:
+    """Bends images of one size by one smooth field: shift, rotation, scale, shear, and waves.
+
+    Elastic deformation after Simard, Steinkraus & Platt 2003 (Best practices for convolutional
+    neural networks applied to visual document analysis), section 2, with one field for all images
+    of a view. Values between pixels are interpolated linearly; outside the image all is black.
+
+    Args:
+        size: Height and width, pixels.
+        seed: Decides the field.
+        shift: Largest shift along each axis, pixels.
+        turn: Largest rotation, degrees.
+        stretch: Largest relative change of height and of width.
+        shear: Largest shear.
+        waves: Standard deviation of the elastic displacement, pixels.
+        smoothness: Standard deviation of the Gaussian that smooths it, pixels.
+    """
+
+    def __init__(self, size, seed, shift, turn, stretch, shear, waves, smoothness):
+        draw = np.random.default_rng(seed)
+        angle = np.deg2rad(draw.uniform(-turn, turn))
+        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        scales = np.diag(1 + draw.uniform(-stretch, stretch, 2))
+        slant = np.array([[1, draw.uniform(-shear, shear)], [0, 1]])
+        grid = np.stack(np.meshgrid(*[np.arange(size)] * 2, indexing="ij")).reshape(2, -1)
+        middle = (size - 1) / 2
+        source = rotation @ slant @ scales @ (grid - middle) + middle
+        source += draw.uniform(-shift, shift, (2, 1))
+        field = draw.normal(size=(2, size, size))
+        field = ndimage.gaussian_filter(field, (0, smoothness, smoothness), mode="wrap")
+        source += (waves * field / field.std()).reshape(2, -1)
+        self.weights = _interpolation(source, size)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Bends `(N, H, W, C)` images, uint8."""
+        channels_first = np.moveaxis(images, -1, 1)
+        flat = channels_first.reshape(-1, self.weights.shape[1]).astype("float32")
+        bent = np.rint((self.weights @ flat.T).T).astype("uint8")
+        return np.ascontiguousarray(np.moveaxis(bent.reshape(channels_first.shape), 1, -1))
+
+
+def _interpolation(source: np.ndarray, size: int) -> sparse.csr_array:
+    """Make the matrix that takes each pixel from between four others, `(size², size²)`.
+
+    Args:
+        source: `(2, size²)`, where each pixel comes from: row and column.
+        size: Height and width.
+    """
+    corner = np.floor(source).astype(int)
+    fraction = source - corner
+    rows, columns, weights = [], [], []
+    for step in itertools.product((0, 1), (0, 1)):
+        step = np.array(step)[:, None]
+        pixel = corner + step
+        inside = ((pixel >= 0) & (pixel < size)).all(axis=0)
+        rows.append(np.flatnonzero(inside))
+        columns.append((pixel[0] * size + pixel[1])[inside])
+        weights.append(np.prod(np.where(step, fraction, 1 - fraction), axis=0)[inside])
+    entries = np.concatenate(weights).astype("float32")
+    where = np.concatenate(rows), np.concatenate(columns)
+    return sparse.csr_array((entries, where), shape=(size * size, size * size))
+
+
+def deformations(count: int) -> tuple[View, ...]:
+    """Gives the unchanged image and `count - 1` deformations fit for handwritten digits.
+
+    Rotations and stretches stay small, so that no 6 becomes a 9 and no 1 a 7.
+    """
+    settings = {"shift": 2, "turn": 12, "stretch": 0.12, "shear": 0.15}
+    waves = {"waves": 1.0, "smoothness": 4}
+    bent = (Deformation(28, [0, seed], **settings, **waves) for seed in range(1, count))
+    return (np.asarray, *bent)
+
+
+VIEWS: dict[str | None, Callable[[], tuple[View, ...]]] = {
+    None: lambda: (np.asarray,),
+    "shifts_1": functools.partial(shifts, 1),
+    "shifts_2": functools.partial(shifts, 2),
+    "deformations_32": functools.partial(deformations, 32),
+}
