@@ -5,6 +5,7 @@ lists of records are compared seed by seed. A record here is anything with the a
 `kdutils.ledger.Record`.
 """
 
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -225,14 +226,39 @@ def compare_neighbours(curve: Mapping[float, Iterable]) -> list[tuple[float, flo
         For every step its lower key, its upper key and the comparison, upper less lower. P values
         are adjusted after Holm and decide the verdicts; the intervals are those of each step alone.
     """
-    keys = sorted(curve)
-    steps = list(pairwise(keys))
-    comparisons = [compare(curve[high], curve[low]) for low, high in steps]
-    adjusted = holm([comparison.p_value for comparison in comparisons])
-    return [
-        (low, high, replace(c, p_value=float(p), verdict=_verdict(c.difference, p, c.count)))
-        for (low, high), c, p in zip(steps, comparisons, adjusted, strict=True)
-    ]
+    steps = list(pairwise(sorted(curve)))
+    adjusted = _adjusted([compare(curve[high], curve[low]) for low, high in steps])
+    return [(low, high, step) for (low, high), step in zip(steps, adjusted, strict=True)]
+
+
+def compare_all(groups: Mapping, reference: Iterable) -> dict:
+    """Compares each of several groups with one and the same reference.
+
+    Args:
+        groups: the records of every group, by any key.
+        reference: the records that each group is held against.
+
+    Returns:
+        For every key the comparison, group less reference, with p values adjusted after Holm, which
+        decide the verdicts; the intervals are those of each comparison alone.
+    """
+    reference = list(reference)
+    adjusted = _adjusted([compare(group, reference) for group in groups.values()])
+    return dict(zip(groups, adjusted, strict=True))
+
+
+def rank_correlations(first: Sequence, second: Sequence) -> np.ndarray:
+    """Spearman's rank correlation of each row with the same row of the other, `(rows,)`.
+
+    Args:
+        first: `(rows, points)`, for instance one row a seed and one point an epoch.
+        second: as many values of something else. A constant row has no ranks, and gives NaN.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.ConstantInputWarning)
+        return np.array(
+            [stats.spearmanr(a, b).statistic for a, b in zip(first, second, strict=True)]
+        )
 
 
 def flat_from(curve: Mapping[float, Iterable]) -> float | None:
@@ -308,6 +334,14 @@ def reliability(record, bins: int = 15) -> tuple[np.ndarray, np.ndarray, np.ndar
     values = [record.confidences, record.offsets == 0]
     means = stats.binned_statistic(record.confidences, values, "mean", bins, (0, 1)).statistic
     return *means, np.histogram(record.confidences, bins, (0, 1))[0]
+
+
+def _adjusted(comparisons: list[Comparison]) -> list[Comparison]:
+    p_values = holm([each.p_value for each in comparisons])
+    return [
+        replace(each, p_value=float(p), verdict=_verdict(each.difference, p, each.count))
+        for each, p in zip(comparisons, p_values, strict=True)
+    ]
 
 
 def _verdict(difference, p_value, count, level=0.95):

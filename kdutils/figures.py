@@ -223,6 +223,41 @@ def learning_curves(axes: Axes, groups: Mapping[str, Sequence], quantity: str = 
     _label_right(axes, labels)
 
 
+def interval_curves(
+    axes: Axes,
+    curves: Mapping[str, Mapping[float, Sequence[float]]],
+    xlabel: str,
+    ylabel: str,
+    levels: Mapping[str, Sequence[float]] | None = None,
+) -> None:
+    """Any quantity against another, one curve a group: means over seeds with 95 % intervals.
+
+    Args:
+        axes: where to draw; a log scale is set by the caller, before or after.
+        curves: for every group the values `(seeds,)` at every position.
+        xlabel: what the positions are, with unit.
+        ylabel: what the values are, with unit.
+        levels: groups that do not depend on the position: a line at their mean.
+    """
+    labels, styles = [], _styles()
+    for label, curve in curves.items():
+        style = next(styles)
+        positions = sorted(curve)
+        groups = [np.asarray(curve[position], float) for position in positions]
+        if min(len(values) for values in groups) > 1:
+            _error_bars(axes, positions, groups, style)
+        else:
+            axes.plot(positions, [values.mean() for values in groups], **style, markersize=7)
+        labels.append((label, groups[-1].mean(), style["color"]))
+    for label, values in (levels or {}).items():
+        style = next(styles)
+        axes.axhline(np.mean(values), **style | {"marker": ""})
+        labels.append((label, np.mean(values), style["color"]))
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    _label_right(axes, labels)
+
+
 def soft_targets(
     figure: Figure, probabilities: Mapping[float, np.ndarray], classes: Sequence[str]
 ) -> None:
@@ -288,6 +323,33 @@ def disagreements(
         axes.set(xticks=[], yticks=[])
     for axes in panels:
         axes.remove()
+
+
+def class_errors(
+    axes: Axes, groups: Mapping[str, np.ndarray], classes: Sequence[str], ylabel: str
+) -> None:
+    """Errors class by class, side by side for each group: means over seeds with 95 % intervals.
+
+    Args:
+        axes: where to draw.
+        groups: for every group the errors `(seeds, classes)`.
+        classes: names of the classes.
+        ylabel: what an error is counted in.
+    """
+    places = np.arange(len(classes))
+    offsets = np.linspace(-0.15, 0.15, len(groups)) if len(groups) > 1 else [0]
+    for (label, errors), offset, style in zip(groups.items(), offsets, _styles(), strict=False):
+        style = style | {"linestyle": ""}
+        if len(errors) > 1:
+            _error_bars(axes, places + offset, np.transpose(errors), style | {"label": label})
+        else:
+            axes.plot(places + offset, errors[0], **style, markersize=7, label=label)
+    axes.set_xticks(places, labels=classes)
+    axes.set_xlabel("True class")
+    axes.set_ylabel(ylabel)
+    axes.set_ylim(bottom=0)
+    axes.grid(visible=False, axis="x")
+    axes.figure.legend(loc="outside upper center", ncols=len(groups))
 
 
 def live_comparison(

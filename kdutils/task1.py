@@ -84,6 +84,40 @@ class Protocol:
         return {**asdict(self), "train_size": None if takes_all else self.train_size}
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a student is distilled beyond the assignment's settings; both networks stay as they are.
+
+    Args:
+        views: See `kdutils.runs.Run`.
+        temperature: Of the soft targets.
+        alpha: Weight of the distillation term.
+        learning_rate: Adam's, at the start.
+        schedule: See `kdutils.runs.Run`.
+        batch_size: Images a step.
+        epochs: `None` for as many as the protocol's.
+    """
+
+    views: str | None
+    temperature: float
+    alpha: float
+    learning_rate: float
+    schedule: str | None = "cosine"
+    batch_size: int = 256
+    epochs: int | None = None
+
+    def student(self, protocol: Protocol, seed: int, validation: int | None = None) -> Run:
+        """A student of this recipe, taught by the protocol's teacher of the same seed."""
+        return replace(
+            protocol.distilled(seed, self.temperature, self.alpha, validation),
+            views=self.views,
+            learning_rate=self.learning_rate,
+            schedule=self.schedule,
+            batch_size=self.batch_size,
+            epochs=self.epochs or protocol.epochs,
+        )
+
+
 def on_subset(run: Run, size: int, least_steps: int) -> Run:
     """The same run on fewer images, which are repeated until it has made enough steps.
 

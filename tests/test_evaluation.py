@@ -215,6 +215,26 @@ def test_adjusting_for_several_steps_can_take_a_verdict_back():
     assert step.verdict == "no difference"
 
 
+def test_several_groups_against_one_reference():
+    reference = seeds(9800, 9810, 9805)
+    groups = {"far": seeds(9880, 9889, 9886), "near": seeds(9815, 9829, 9816)}
+    found = evaluation.compare_all(groups, reference)
+    alone = {name: evaluation.compare(group, reference) for name, group in groups.items()}
+    p_values = [alone["far"].p_value, alone["near"].p_value]
+    assert p_values[0] < p_values[1] < 0.05
+    assert found["far"].p_value == pytest.approx(2 * p_values[0])
+    assert found["near"].p_value == pytest.approx(p_values[1])
+    assert [each.verdict for each in found.values()] == ["higher", "higher"]
+    assert found["far"].low == alone["far"].low
+
+
+def test_rank_correlations_are_spearmans_row_by_row():
+    first = np.array([[1, 2, 3, 4, 5], [1, 2, 3, 4, 5], [2, 2, 2, 2, 2]])
+    second = np.array([[2, 3, 9, 10, 40], [1, 2, 3, 5, 4], [1, 2, 3, 4, 5]])
+    # By hand: 1 - 6 Σd² / (n (n² - 1)) with Σd² = 0 and 2.
+    np.testing.assert_allclose(evaluation.rank_correlations(first, second), [1, 0.9, np.nan])
+
+
 def test_flat_from_the_first_key_without_later_differences():
     assert evaluation.flat_from(CURVE) == 4
 

@@ -73,6 +73,22 @@ DRAWINGS = {
         {"teacher": TEACHER[0], "student": WITHOUT[0], "new": CURVE[4][0]},
         {"teacher": TEACHER, "student": WITHOUT},
     ),
+    "class_errors": lambda figure: figures.class_errors(
+        figure.subplots(),
+        {"with KD": np.array([[1, 2, 3], [3, 2, 7]]), "without KD": np.array([[4, 5, 6]])},
+        ("a", "b", "c"),
+        "Errors",
+    ),
+    "interval_curves": lambda figure: figures.interval_curves(
+        figure.subplots(),
+        {
+            "teacher": {1: [98.5, 98.7], 12: [99.2, 99.3], 4: [99, 99.1]},
+            "student": {1: [98.1], 12: [98.6], 4: [98.4]},
+        },
+        "Epoch",
+        "Test accuracy (%)",
+        {"without KD": [98.0, 98.1]},
+    ),
     "reliability_diagram": lambda figure: figures.reliability_diagram(
         figure.subplots(), {"teacher": RELIABILITY}
     ),
@@ -281,6 +297,38 @@ def test_learning_curves_draw_accuracies_in_percent():
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [90, 95])
     assert axes.get_ylabel() == "Validation accuracy (%)"
     assert axes.get_yscale() == "linear"
+
+
+def test_interval_curves_draw_means_intervals_and_levels():
+    [axes] = drawn("interval_curves").axes
+    [bars] = axes.containers
+    line, _, [spread] = bars.lines
+    np.testing.assert_allclose(line.get_xydata(), [[1, 98.6], [4, 99.05], [12, 99.25]])
+    expected = evaluation.mean_interval([98.5, 98.7])
+    np.testing.assert_allclose(
+        spread.get_segments()[0][:, 1], [expected.low, expected.high], rtol=1e-12
+    )
+    single, level = axes.lines[-2:]
+    np.testing.assert_allclose(single.get_xydata(), [[1, 98.1], [4, 98.4], [12, 98.6]])
+    np.testing.assert_allclose(level.get_ydata(), 98.05)
+    assert [t.get_text() for t in axes.texts] == ["without KD", "student", "teacher"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Epoch", "Test accuracy (%)")
+
+
+def test_class_errors_stand_side_by_side_and_start_at_zero():
+    figure = drawn("class_errors")
+    [axes] = figure.axes
+    [bars] = axes.containers
+    line, _, [spread] = bars.lines
+    np.testing.assert_allclose(line.get_xydata(), [[-0.15, 2], [0.85, 2], [1.85, 5]])
+    expected = evaluation.mean_interval([3, 7])
+    ends = spread.get_segments()[2][:, 1]
+    np.testing.assert_allclose(ends, [expected.low, expected.high])
+    np.testing.assert_allclose(axes.lines[-1].get_xydata(), [[0.15, 4], [1.15, 5], [2.15, 6]])
+    assert axes.get_ylim()[0] == 0
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["a", "b", "c"]
+    [legend] = figure.legends
+    assert {t.get_text() for t in legend.texts} == {"with KD", "without KD"}
 
 
 def test_soft_targets_has_a_panel_for_each_temperature():

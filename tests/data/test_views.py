@@ -19,7 +19,15 @@ def test_the_first_view_is_the_image_itself_and_all_are_of_its_kind(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [(None, 1), ("shifts_1", 9), ("shifts_2", 25), ("deformations_32", 32)]
+    ("name", "count"),
+    [
+        (None, 1),
+        ("shifts_1", 9),
+        ("shifts_2", 25),
+        ("deformations_32", 32),
+        ("centred_deformations_16", 16),
+        ("centred_deformations_64", 64),
+    ],
 )
 def test_no_two_views_of_a_set_are_the_same(name, count):
     seen = {view(IMAGES).tobytes() for view in views.of(name)}
@@ -39,6 +47,12 @@ def test_a_view_treats_each_image_by_itself_and_the_same_every_time(name):
     for view, again in zip(views.of(name), views.of(name), strict=True):
         whole = view(IMAGES)
         np.testing.assert_array_equal(again(IMAGES[2:4]), whole[2:4])
+
+
+def test_a_larger_set_of_deformations_continues_a_smaller_one():
+    few, many = views.of("centred_deformations_16"), views.of("centred_deformations_64")
+    for small, large in zip(few, many, strict=False):
+        np.testing.assert_array_equal(small(IMAGES), large(IMAGES))
 
 
 STILL = {"shift": 0, "turn": 0, "stretch": 0, "shear": 0, "waves": 0, "smoothness": 4}

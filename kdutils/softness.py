@@ -1,0 +1,65 @@
+"""What a temperature does to a teacher's targets, and so to what its student is told."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import entr, softmax
+
+from kdutils.ledger import Ledger
+from kdutils.runs import Run
+from kdutils.training import load_data
+
+
+def entropy(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Entropy of softened outputs, `(N,)`, nats.
+
+    Args:
+        logits: `(N, C)`.
+        temperature: `T > 0`.
+    """
+    return entr(softmax(logits / temperature, axis=1)).sum(axis=1)
+
+
+def target_share(
+    teacher_logits: np.ndarray, student_logits: np.ndarray, labels: np.ndarray, temperature: float
+) -> np.ndarray:
+    """Share of the true class in the gradient of the distillation loss, `(N,)`.
+
+    The gradient by the student's logits is `T (q^T - p^T)` (Hinton et al. 2015, equation 2). Its
+    components add up to zero, so the true class has at most half of their absolute sum: at one half
+    the other classes move together, against the true one, and are told nothing about each other.
+
+    Args:
+        teacher_logits: `(N, C)`.
+        student_logits: `(N, C)`, not equal to the teacher's for any image.
+        labels: `(N,)` true classes.
+        temperature: `T > 0`.
+    """
+    p, q = (softmax(z / temperature, axis=1) for z in (teacher_logits, student_logits))
+    others = q - p
+    others[np.arange(len(labels)), labels] = 0
+    # Minus the sum of the others, which is exact where both are nearly sure and round to 1.
+    true = np.abs(others.sum(axis=1))
+    return true / (true + np.abs(others).sum(axis=1))
+
+
+def soft_target_profile(
+    ledger: Ledger, runs: Sequence[Run], temperatures: Sequence[float]
+) -> dict[str, list[float]]:
+    """Means over the training images of the entropy and of the true class's share of the gradient.
+
+    Args:
+        ledger: Where the models are.
+        runs: A teacher, and a student that has learnt from labels alone: what is the teacher able
+            to tell somebody who knows the answers?
+        temperatures: One value of each list is for one of them.
+    """
+    part = load_data(runs[0]).train
+    outputs = (ledger.outputs(run, part, ("logits",)) for run in runs)
+    teacher, student = (each.values["logits"].astype("float64") for each in outputs)
+    return {
+        "entropy": [entropy(teacher, t).mean() for t in temperatures],
+        "target_share": [
+            target_share(teacher, student, part.labels, t).mean() for t in temperatures
+        ],
+    }
