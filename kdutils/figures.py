@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -414,6 +415,85 @@ def reliability_diagram(
     axes.set_xlabel("Mean confidence of the bin")
     axes.set_ylabel("Accuracy in the bin")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def weight_use(axes: Axes, networks: Mapping[str, pd.DataFrame]) -> None:
+    """Parameters and MACs of every layer with a kernel, and the uses of each of its weights.
+
+    Dots rather than bars, because a log scale has no zero for bars to start from. On it the way
+    from one dot of a layer to the other is the number of uses, which is written at its end.
+
+    Args:
+        axes: where to draw; the height of its figure is set.
+        networks: what `kdutils.cost.count` returns, for every network from top to bottom.
+    """
+    parameters_style, macs_style = itertools.islice(_styles(), 2)
+    labels, places, rows = [], [], []
+    for gap, (network, layers) in enumerate(networks.items()):
+        kernels = layers[layers["uses"] > 0]
+        macs = kernels["macs"].sum()
+        uses = [*kernels["uses"], macs / (kernels["macs"] / kernels["uses"]).sum()]
+        labels += [f"{network} {layer}" for layer in kernels["layer"]] + [f"{network}, all"]
+        places += [len(rows) + gap / 2 + row for row in range(len(uses))]
+        rows += zip(
+            [*kernels["parameters"], layers["parameters"].sum()],
+            [*kernels["macs"], macs],
+            uses,
+            strict=True,
+        )
+    axes.figure.set_figheight(0.9 + 0.37 * places[-1])
+    for place, (parameters, macs, uses) in zip(places, rows, strict=True):
+        axes.plot([parameters, macs], [place, place], color=mpl.rcParams["text.color"], lw=1.5)
+        text = f"× {uses:,.0f}" if uses >= 100 else f"× {uses:.3g}"
+        axes.annotate(text, (macs, place), (10, 0), textcoords="offset points", va="center")
+    parameters, macs, _ = zip(*rows, strict=True)
+    # Open and larger, so that the other still shows where both are the same.
+    open_style = parameters_style | {"linestyle": "", "markersize": 11, "fillstyle": "none"}
+    axes.plot(parameters, places, **open_style, markeredgewidth=2, label="parameters")
+    axes.plot(macs, places, **macs_style | {"linestyle": ""}, label="MACs of an image")
+    axes.set_xscale("log")
+    axes.margins(x=0.12)
+    axes.set_yticks(places, labels=labels)
+    for label in axes.get_yticklabels():
+        if label.get_text().endswith(", all"):
+            label.set_fontweight("bold")
+    axes.set_ylim(places[-1] + 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("Number (log scale)")
+    axes.figure.legend(loc="outside upper center", ncols=2)
+
+
+def call_times(axes: Axes, calls: pd.DataFrame) -> None:
+    """Time of a call, median with quartiles, for every kind of call and network.
+
+    Args:
+        axes: where to draw.
+        calls: a row for every `network`, number of `images` and of `threads`, with the quartiles
+            `low`, `median` and `high` in seconds.
+    """
+    kinds = sorted(set(zip(calls["images"], calls["threads"], strict=True)))
+    networks = list(dict.fromkeys(calls["network"]))
+    for place, (network, style) in enumerate(zip(networks, _styles(), strict=False)):
+        own = calls[calls["network"] == network]
+        median = 1000 * own["median"].to_numpy()
+        ends = np.abs(1000 * own[["low", "high"]].to_numpy().T - median)
+        rows = [kinds.index(kind) for kind in zip(own["images"], own["threads"], strict=True)]
+        beside = np.array(rows) + 0.2 * (place - (len(networks) - 1) / 2)
+        plain = style | {"linestyle": ""}
+        axes.errorbar(median, beside, xerr=ends, **plain, markersize=7, label=network)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_yticks(
+        range(len(kinds)),
+        labels=[
+            f"{images} image{'s' * (images > 1)}\n{threads} thread{'s' * (threads > 1)}"
+            for images, threads in kinds
+        ],
+    )
+    axes.set_ylim(len(kinds) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("Milliseconds a call (log scale)")
+    axes.figure.legend(loc="outside upper center", ncols=len(networks))
 
 
 def _png(draw, theme):

@@ -83,7 +83,7 @@ class References(HTMLParser):
         self.targets += [values[key] for key in ("href", "src") if key in values]
 
 
-def test_the_table_of_contents_has_the_six_notebooks_of_task_1():
+def test_the_table_of_contents_has_the_notebooks_of_task_1():
     assert NOTEBOOK_PAGES == [
         "notebooks/task1_q02_models",
         "notebooks/task1_q03_losses",
@@ -91,6 +91,8 @@ def test_the_table_of_contents_has_the_six_notebooks_of_task_1():
         "notebooks/task1_q05_tuning",
         "notebooks/task1_q06_temperature",
         "notebooks/task1_q07_without_kd",
+        "notebooks/task1_q08_cost",
+        "notebooks/task1_q12_early_stopping",
     ]
 
 

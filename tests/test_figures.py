@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -52,6 +53,24 @@ RELIABILITY = (
     np.array([0, 9, 10, 100]),
 )
 DIGITS = np.arange(5 * 28 * 28, dtype=np.uint8).reshape(5, 28, 28, 1)
+LAYERS = {
+    "CNN": pd.DataFrame(
+        [("scale", 0, 0, 0), ("conv", 20, 900, 16_200), ("logits", 180, 1, 180)],
+        columns=["layer", "parameters", "uses", "macs"],
+    ),
+    "MLP": pd.DataFrame(
+        [("h1", 330, 1, 300), ("norm", 40, 0, 0)], columns=["layer", "parameters", "uses", "macs"]
+    ),
+}
+CALLS = pd.DataFrame(
+    [
+        ("teacher", 256, 1, 0.08, 0.09, 0.12),
+        ("student", 256, 1, 0.009, 0.010, 0.012),
+        ("teacher", 1, 2, 0.0016, 0.0020, 0.0021),
+        ("student", 1, 2, 0.0015, 0.0018, 0.0026),
+    ],
+    columns=["network", "images", "threads", "low", "median", "high"],
+)
 
 DRAWINGS = {
     "temperature_curve": lambda figure: figures.temperature_curve(
@@ -92,6 +111,8 @@ DRAWINGS = {
     "reliability_diagram": lambda figure: figures.reliability_diagram(
         figure.subplots(), {"teacher": RELIABILITY}
     ),
+    "weight_use": lambda figure: figures.weight_use(figure.subplots(), LAYERS),
+    "call_times": lambda figure: figures.call_times(figure.subplots(), CALLS),
 }
 
 
@@ -373,3 +394,39 @@ def test_reliability_diagram_leaves_out_bins_of_few_images():
     low, high = proportion_confint([5, 88], [10, 100], method="wilson")
     np.testing.assert_allclose(ends, np.transpose([low, high]))
     assert axes.lines[0].get_xydata().tolist() == [[0, 0], [1, 1]]
+
+
+def test_weight_use_joins_parameters_and_macs_of_every_layer_and_of_all():
+    [axes] = drawn("weight_use").axes
+    labels = ["CNN conv", "CNN logits", "CNN, all", "MLP h1", "MLP, all"]
+    assert [t.get_text() for t in axes.get_yticklabels()] == labels
+    assert [t.get_fontweight() == "bold" for t in axes.get_yticklabels()] == [0, 0, 1, 0, 1]
+    parameters, macs = (
+        line for line in axes.lines if line.get_label() in ("parameters", "MACs of an image")
+    )
+    assert list(parameters.get_xdata()) == [20, 180, 200, 330, 370]
+    assert list(macs.get_xdata()) == [16_200, 180, 16_380, 300, 300]
+    for line in (parameters, macs):
+        assert list(line.get_ydata()) == list(axes.get_yticks()) == [0, 1, 2, 3.5, 4.5]
+    ways = [list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
+    np.testing.assert_array_equal(ways, np.transpose([parameters.get_xdata(), macs.get_xdata()]))
+    # All in all the 18 + 180 entries of the kernels take part in 16,380 MACs.
+    assert [t.get_text() for t in axes.texts] == ["× 900", "× 1", "× 82.7", "× 1", "× 1"]
+    assert axes.get_xscale() == "log"
+
+
+def test_call_times_draw_median_and_quartiles_in_milliseconds():
+    figure = drawn("call_times")
+    [axes] = figure.axes
+    kinds = ["1 image\n2 threads", "256 images\n1 thread"]
+    assert [t.get_text() for t in axes.get_yticklabels()] == kinds
+    teacher, student = axes.containers
+    for bars, median, ends, side in (
+        (teacher, [90, 2], [[80, 120], [1.6, 2.1]], -0.1),
+        (student, [10, 1.8], [[9, 12], [1.5, 2.6]], 0.1),
+    ):
+        line, _, [spread] = bars.lines
+        assert line.get_xdata() == pytest.approx(median)
+        assert line.get_ydata() == pytest.approx([1 + side, side])
+        np.testing.assert_allclose([s[:, 0] for s in spread.get_segments()], ends)
+    assert [t.get_text() for t in figure.legends[0].texts] == ["teacher", "student"]
