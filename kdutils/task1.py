@@ -94,8 +94,8 @@ class Recipe:
         alpha: Weight of the distillation term.
         learning_rate: Adam's, at the start.
         schedule: See `kdutils.runs.Run`.
-        batch_size: Images a step.
-        epochs: `None` for as many as the protocol's.
+        batch_size: `None` for the protocol's.
+        epochs: `None` for the protocol's.
     """
 
     views: str | None
@@ -103,7 +103,7 @@ class Recipe:
     alpha: float
     learning_rate: float
     schedule: str | None = "cosine"
-    batch_size: int = 256
+    batch_size: int | None = None
     epochs: int | None = None
 
     def student(self, protocol: Protocol, seed: int, validation: int | None = None) -> Run:
@@ -113,7 +113,7 @@ class Recipe:
             views=self.views,
             learning_rate=self.learning_rate,
             schedule=self.schedule,
-            batch_size=self.batch_size,
+            batch_size=self.batch_size or protocol.batch_size,
             epochs=self.epochs or protocol.epochs,
         )
 
