@@ -92,8 +92,7 @@ class Recipe:
         views: See `kdutils.runs.Run`.
         temperature: Of the soft targets.
         alpha: Weight of the distillation term.
-        learning_rate: Adam's, at the start.
-        schedule: See `kdutils.runs.Run`.
+        learning_rate: Adam's, at the start; it falls along half a cosine.
         batch_size: `None` for the protocol's.
         epochs: `None` for the protocol's.
     """
@@ -102,7 +101,6 @@ class Recipe:
     temperature: float
     alpha: float
     learning_rate: float
-    schedule: str | None = "cosine"
     batch_size: int | None = None
     epochs: int | None = None
 
@@ -112,7 +110,7 @@ class Recipe:
             protocol.distilled(seed, self.temperature, self.alpha, validation),
             views=self.views,
             learning_rate=self.learning_rate,
-            schedule=self.schedule,
+            schedule="cosine",
             batch_size=self.batch_size or protocol.batch_size,
             epochs=self.epochs or protocol.epochs,
         )

@@ -1,6 +1,6 @@
 import pytest
 
-from kdutils.task1 import Protocol, on_subset
+from kdutils.task1 import Protocol, Recipe, on_subset
 
 PROTOCOL = Protocol()
 
@@ -42,3 +42,14 @@ def test_small_sets_are_repeated_until_the_steps_suffice(size, epochs):
 
 def test_all_images_under_the_usual_protocol_are_the_usual_run():
     assert on_subset(PROTOCOL.student(0), 60_000, least_steps=468) == PROTOCOL.student(0)
+
+
+def test_a_recipe_changes_the_student_alone():
+    recipe = Recipe("shifts_1", temperature=8, alpha=0.9, learning_rate=2e-3, batch_size=128)
+    run = recipe.student(PROTOCOL, 2, validation=5000)
+    usual = PROTOCOL.distilled(2, 8, 0.9, validation=5000)
+    assert run.teacher == usual.teacher
+    assert (run.views, run.schedule, run.learning_rate) == ("shifts_1", "cosine", 2e-3)
+    assert (run.batch_size, run.epochs) == (128, 12)
+    longer = Recipe(None, 8, 0.9, 2e-3, epochs=30).student(PROTOCOL, 2)
+    assert (longer.batch_size, longer.epochs, longer.views) == (256, 30, None)
