@@ -40,11 +40,12 @@ LINES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
 # colour-blind see one hue, and with enough contrast (4.5) to the page for coloured words.
 LIGHT = {"text": "#1f2328", "grid": "#d5dae0", "series": "#00438c #bd4d00 #00704f #bb4690 #3a3a3a"}
 DARK = {"text": "#d8dee6", "grid": "#39414c", "series": "#4f9fe8 #f0a03c #86ecc6 #f5c6ec #a39d80"}
+DARK_PAGE = ':is([data-theme="dark"],[data-jp-theme-light="false"])'  # of the book, of JupyterLab
 # The page follows its theme; JupyterLab has none of the page's styles, so the figure brings these.
-DARK_PAGE = ':is([data-theme="dark"],[data-jp-theme-light="false"]) .themed-figure'
 STYLE = (
     "<style>.themed-figure .only-dark{display:none}"
-    f"{DARK_PAGE} .only-dark{{display:inline}}{DARK_PAGE} .only-light{{display:none}}</style>"
+    f"{DARK_PAGE} .themed-figure .only-dark{{display:inline}}"
+    f"{DARK_PAGE} .themed-figure .only-light{{display:none}}</style>"
 )
 
 

@@ -1,11 +1,23 @@
 import os
+import shutil
 
 import pytest
 import toy
 from filelock import FileLock
+from playwright.sync_api import sync_playwright
 
 from kdutils import report, training
 from kdutils.ledger import Ledger
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SWITCHES = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
 
 
 @pytest.fixture
@@ -52,3 +64,21 @@ def book(smoke_report):
         if not (smoke_report / "html").exists():
             report.compile_book("smoke", build=smoke_report)
     return smoke_report / "html"
+
+
+@pytest.fixture(scope="module")  # no longer: while it lives, no other event loop can run
+def browser():
+    """Chromium; where there is none, the tests that need it are skipped."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        message = (
+            "NO BROWSER: nothing that a reader sees is tested. Install one, for example with "
+            "`apt-get install chromium`, so that one of these can be run: " + ", ".join(BROWSERS)
+        )
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=SWITCHES)
+        yield browser
+        browser.close()

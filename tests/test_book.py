@@ -1,47 +1,18 @@
 """The compiled book, as a reader meets it: opened from disk, without a network."""
 
 import json
-import os
 import re
-import shutil
 from contextlib import contextmanager
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from kdutils.paths import ROOT
 
 TOC = (ROOT / "_toc.yml").read_text(encoding="utf-8")
 PAGES = re.findall(r"^[\s-]*(?:root|file): *(\S+)", TOC, re.MULTILINE)
 NOTEBOOK_PAGES = [page for page in PAGES if page.startswith("notebooks/")]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-SWITCHES = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
-
-
-@pytest.fixture(scope="module")
-def browser(book):
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        message = (
-            "NO BROWSER: the pages of the book are not tested. Install one, for example with "
-            "`apt-get install chromium`, so that one of these can be run: " + ", ".join(BROWSERS)
-        )
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=SWITCHES)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
