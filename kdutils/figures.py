@@ -290,6 +290,141 @@ def soft_targets(
     figure.supylabel("Probability")
 
 
+def dark_knowledge(
+    figure: Figure,
+    images: np.ndarray,
+    labels: Sequence[int],
+    probabilities: np.ndarray,
+    classes: Sequence[str],
+) -> None:
+    """What a teacher gives to the wrong classes, a row for each image; all rows have one scale.
+
+    Args:
+        figure: where to draw; its height is set.
+        images: `(N, H, W)` or `(N, H, W, 1)`, uint8.
+        labels: positions of the right classes, whose bars are left out and whose values are
+            written instead.
+        probabilities: the teacher's softened output `(N, classes)`.
+        classes: names of the classes.
+    """
+    figure.set_figheight(0.5 + 1.5 * len(images))
+    figure.get_layout_engine().set(h_pad=0.08)
+    grid = figure.add_gridspec(len(images), 2, width_ratios=[1, 4])
+    color = next(_styles())["color"]
+    wrong = np.array(probabilities, dtype=float)
+    right = wrong[np.arange(len(wrong)), labels]
+    wrong[np.arange(len(wrong)), labels] = 0
+    for row, (image, label) in enumerate(zip(images, labels, strict=True)):
+        picture, axes = (figure.add_subplot(grid[row, column]) for column in (0, 1))
+        picture.imshow(image, cmap="gray", vmin=0, vmax=255)
+        picture.set(xticks=[], yticks=[])
+        axes.bar(range(len(classes)), wrong[row], color=color, linewidth=0)
+        for top in np.argsort(wrong[row])[-2:]:
+            axes.text(top, wrong[row, top], f"{wrong[row, top]:.2f}", ha="center", va="bottom")
+        axes.set_title(f"right class {classes[label]}: {right[row]:.2f}", loc="left")
+        axes.set_xticks(range(len(classes)), labels=classes)
+        axes.set_ylim(0, 1.25 * wrong.max())
+        axes.yaxis.get_major_locator().set_params(nbins=3)
+        axes.grid(visible=False, axis="x")
+    figure.supylabel("Probability of the wrong classes")
+
+
+def similarity(
+    axes: Axes, probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+) -> None:
+    """Mean output of a model for the images of each class, the right class left empty.
+
+    Args:
+        axes: where to draw.
+        probabilities: `(N, classes)`.
+        labels: `(N,)` positions of the right classes; each occurs.
+        classes: names of the classes.
+    """
+    means = np.stack([probabilities[labels == label].mean(axis=0) for label in range(len(classes))])
+    sns.heatmap(
+        100 * means,
+        mask=np.eye(len(classes), dtype=bool),
+        ax=axes,
+        annot=True,
+        fmt=".1f",
+        annot_kws={"color": "black", "size": 10},
+        cmap=sns.light_palette("#3f93dc", as_cmap=True),  # light throughout, for black figures
+        cbar=False,
+        xticklabels=classes,
+        yticklabels=classes,
+    )
+    axes.grid(visible=False)
+    axes.tick_params(axis="y", rotation=0)
+    axes.set_xlabel("Class")
+    axes.set_ylabel("Label of the image")
+    axes.set_title("Mean probability (%)", loc="left")
+
+
+def gradient_limit(
+    figure: Figure,
+    temperatures: Sequence[float],
+    distances: Mapping[str, Sequence[float]],
+    lengths: Mapping[str, Sequence[float]],
+) -> None:
+    """Gradients of the distillation loss against the temperature: two panels, log scales.
+
+    Args:
+        figure: where to draw; its height is set.
+        temperatures: where the gradients were taken, ascending.
+        distances: for every form of the loss, the relative distance to the limit.
+        lengths: for the same forms, the mean length of the gradient.
+    """
+    figure.set_figheight(6.4)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    for axes, curves in ((upper, distances), (lower, lengths)):
+        labels = []
+        for (label, values), style in zip(curves.items(), _styles(), strict=False):
+            axes.plot(temperatures, values, **style, markersize=5)
+            labels.append((label, values[-1], style["color"]))
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        ticks = temperatures[::2]
+        axes.set_xticks(ticks, labels=[f"{t:g}" for t in ticks])
+        axes.set_xticks([], minor=True)
+        axes.set_yticks([], minor=True)
+        _label_right(axes, labels)
+    upper.set_ylabel("Relative distance\nto the limit")
+    lower.set_ylabel("Mean length\nof the gradient")
+    lower.set_xlabel("Temperature T (log scale)")
+
+
+def balance_curves(figure: Figure, groups: Mapping[float, Sequence]) -> None:
+    """What the balance α does to a student: three panels, one over the other.
+
+    Args:
+        figure: where to draw; its height is set.
+        groups: the records of every α, each with the same seeds. The accuracy's bars are the 95 %
+            interval (Wilson) that the number of its images allows.
+    """
+    figure.set_figheight(7.5)
+    alphas = sorted(groups)
+    records = [groups[alpha] for alpha in alphas]
+    count = records[0][0].metrics["count"]
+    accuracy = np.array([accuracies(group).mean() for group in records])
+    low, high = proportion_confint(accuracy * count, count, method="wilson")
+    panels = figure.subplots(3, 1, sharex=True)
+    styles = list(itertools.islice(_styles(), 3))
+    panels[0].errorbar(
+        alphas, 100 * accuracy, yerr=100 * np.array([accuracy - low, high - accuracy]), **styles[0]
+    )
+    panels[0].set_ylabel(_accuracy_label(records[0]).replace(" accuracy", "\naccuracy"))
+    names = {
+        "nll": "Distance from the labels\n(train NLL, nats)",
+        "teacher_kl": "Distance from the\nteacher (train KL, nats)",
+    }
+    for axes, style, (name, label) in zip(panels[1:], styles[1:], names.items(), strict=True):
+        axes.plot(alphas, [np.mean([r.train[name] for r in group]) for group in records], **style)
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel(label)
+    panels[-1].set_xticks(alphas, labels=[f"{alpha:g}" for alpha in alphas])
+    panels[-1].set_xlabel("Weight of the distillation loss, $\\alpha$")
+
+
 def disagreements(
     figure: Figure,
     images: np.ndarray,

@@ -56,6 +56,7 @@ class References(HTMLParser):
 
 def test_the_table_of_contents_has_the_notebooks_of_task_1():
     assert NOTEBOOK_PAGES == [
+        "notebooks/task1_q01_distillation",
         "notebooks/task1_q02_models",
         "notebooks/task1_q03_losses",
         "notebooks/task1_q04_training",

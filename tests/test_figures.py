@@ -16,13 +16,14 @@ from statsmodels.stats.proportion import proportion_confint
 from kdutils import evaluation, figures
 
 
-def records(*correct, **history):
+def records(*correct, train=None, **history):
     """Stand-ins, one a seed; histories are given by quantity, one list a seed."""
     return [
         SimpleNamespace(
             run=SimpleNamespace(seed=seed, data="mnist"),
             metrics={"correct": right, "count": 10_000},
             history={quantity: values[seed] for quantity, values in history.items()},
+            train=train,
             part="test",
             backend="tensorflow",
             precision="float32",
@@ -52,6 +53,15 @@ RELIABILITY = (
     np.array([np.nan, 1.0, 0.5, 0.88]),
     np.array([0, 9, 10, 100]),
 )
+DARK = np.array([[0.05, 0.9, 0.05, 0.0], [0.25, 0.15, 0.2, 0.4]])
+SOFT = np.array([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.1, 0.8, 0.1], [0.3, 0.1, 0.6]])
+DISTANCES = {"with $T^2$": [1.0, 0.5, 0.02], "without": [1.0, 1.1, 1.0]}
+LENGTHS = {"with $T^2$": [0.01, 1.0, 1.5], "without": [0.01, 0.1, 0.001]}
+BALANCE = {
+    0.9: records(9870, 9872, train={"nll": 0.010, "teacher_kl": 0.002}),
+    0.1: records(9866, 9860, train={"nll": 0.002, "teacher_kl": 0.007}),
+    0.5: records(9882, 9882, train={"nll": 0.006, "teacher_kl": 0.003}),
+}
 DIGITS = np.arange(5 * 28 * 28, dtype=np.uint8).reshape(5, 28, 28, 1)
 LAYERS = {
     "CNN": pd.DataFrame(
@@ -84,6 +94,16 @@ DRAWINGS = {
     ),
     "learning_curves": lambda figure: figures.learning_curves(figure.subplots(), HISTORIES),
     "soft_targets": lambda figure: figures.soft_targets(figure, PROBABILITIES, list("abc")),
+    "dark_knowledge": lambda figure: figures.dark_knowledge(
+        figure, DIGITS[:2], [1, 3], DARK, list("abcd")
+    ),
+    "similarity": lambda figure: figures.similarity(
+        figure.subplots(), SOFT, np.array([0, 0, 1, 2]), list("abc")
+    ),
+    "gradient_limit": lambda figure: figures.gradient_limit(
+        figure, [0.5, 8.0, 64.0], DISTANCES, LENGTHS
+    ),
+    "balance_curves": lambda figure: figures.balance_curves(figure, BALANCE),
     "disagreements": lambda figure: figures.disagreements(
         figure, DIGITS, "49203", "49203", "94208", ("with KD", "without KD")
     ),
@@ -359,6 +379,54 @@ def test_soft_targets_has_a_panel_for_each_temperature():
     assert [t.get_text() for t in panels[2].get_xticklabels()] == ["a", "b", "c"]
     assert panels[0].get_ylim()[0] == 0
     assert [t.get_text() for axes in panels for t in axes.texts] == ["0.98", "0.70", "0.40"]
+
+
+def test_dark_knowledge_leaves_the_right_class_to_its_title():
+    picture, first, other_picture, second = drawn("dark_knowledge").axes
+    np.testing.assert_array_equal(picture.images[0].get_array(), DIGITS[0, ..., 0])
+    np.testing.assert_array_equal(other_picture.images[0].get_array(), DIGITS[1, ..., 0])
+    assert [bar.get_height() for bar in first.patches] == [0.05, 0, 0.05, 0]
+    assert [bar.get_height() for bar in second.patches] == [0.25, 0.15, 0.2, 0]
+    assert first.get_title(loc="left") == "right class b: 0.90"
+    assert second.get_title(loc="left") == "right class d: 0.40"
+    assert [t.get_text() for t in second.texts] == ["0.20", "0.25"]
+    assert first.get_ylim() == second.get_ylim() == (0, 0.3125)
+
+
+def test_similarity_writes_the_means_of_wrong_classes_in_percent():
+    [axes] = drawn("similarity").axes
+    words = {text.get_position(): text.get_text() for text in axes.texts}
+    assert words == {
+        (1.5, 0.5): "30.0",
+        (2.5, 0.5): "10.0",
+        (0.5, 1.5): "10.0",
+        (2.5, 1.5): "10.0",
+        (0.5, 2.5): "30.0",
+        (1.5, 2.5): "10.0",
+    }
+
+
+def test_gradient_limit_draws_both_panels_on_log_scales():
+    panels = drawn("gradient_limit").axes
+    for axes, curves in zip(panels, (DISTANCES, LENGTHS), strict=True):
+        assert [line.get_ydata().tolist() for line in axes.lines] == list(curves.values())
+        assert axes.get_xscale() == axes.get_yscale() == "log"
+        assert {t.get_text() for t in axes.texts} == set(curves)
+    assert [t.get_text() for t in panels[1].get_xticklabels()] == ["0.5", "64"]
+
+
+def test_balance_curves_draw_accuracy_and_both_distances():
+    accuracy, labels, teacher = drawn("balance_curves").axes
+    [bars] = accuracy.containers
+    line, _, [spread] = bars.lines
+    np.testing.assert_allclose(line.get_xydata(), [[0.1, 98.63], [0.5, 98.82], [0.9, 98.71]])
+    low, high = proportion_confint(np.array([9863, 9882, 9871]), 10_000, method="wilson")
+    ends = [segment[:, 1] for segment in spread.get_segments()]
+    np.testing.assert_allclose(ends, 100 * np.transpose([low, high]))
+    np.testing.assert_allclose(labels.lines[0].get_ydata(), [0.002, 0.006, 0.010])
+    np.testing.assert_allclose(teacher.lines[0].get_ydata(), [0.007, 0.003, 0.002])
+    assert accuracy.get_ylabel() == "Test\naccuracy (%)"
+    assert labels.get_ylim()[0] == teacher.get_ylim()[0] == 0
 
 
 def test_disagreements_show_image_label_and_both_predictions():
