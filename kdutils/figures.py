@@ -207,7 +207,8 @@ def learning_curves(axes: Axes, groups: Mapping[str, Sequence], quantity: str = 
     for (label, records), style in zip(groups.items(), _styles(), strict=False):
         values = scale * np.array([record.history[quantity] for record in records])
         epochs = np.arange(1, values.shape[1] + 1)
-        axes.plot(epochs, values.mean(axis=0), **style, markersize=5)
+        every = -(-len(epochs) // 20)  # more markers than that would run together
+        axes.plot(epochs, values.mean(axis=0), **style, markersize=5, markevery=every)
         axes.fill_between(
             epochs, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.2, lw=0
         )
@@ -215,6 +216,7 @@ def learning_curves(axes: Axes, groups: Mapping[str, Sequence], quantity: str = 
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("Epoch")
     name = quantity.replace("val_", "validation ").replace("_", " ").capitalize()
+    name = name.replace("nll", "NLL")
     if scale == 100:
         axes.set_ylabel(f"{name} (%)")
     else:
@@ -423,6 +425,62 @@ def balance_curves(figure: Figure, groups: Mapping[float, Sequence]) -> None:
         axes.set_ylabel(label)
     panels[-1].set_xticks(alphas, labels=[f"{alpha:g}" for alpha in alphas])
     panels[-1].set_xlabel("Weight of the distillation loss, $\\alpha$")
+
+
+def intervals(figure: Figure, panels: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+    """Several quantities of the same groups: mean with 95 % interval and single values beside.
+
+    Args:
+        figure: where to draw; its height is set.
+        panels: for every quantity, named with its unit, the values of each group.
+    """
+    rows = max(len(groups) for groups in panels.values())
+    figure.set_figheight(len(panels) * (0.9 + 0.36 * rows))
+    figure.get_layout_engine().set(h_pad=0.1)
+    for axes, (quantity, groups) in zip(
+        figure.subplots(len(panels), 1, squeeze=False).flat, panels.items(), strict=True
+    ):
+        for row, ((_, values), style) in enumerate(zip(groups.items(), _styles(), strict=False)):
+            interval = mean_interval(values)
+            ends = [[interval.mean - interval.low], [interval.high - interval.mean]]
+            axes.errorbar([interval.mean], [row], xerr=ends, **style, markersize=7)
+            axes.plot(values, [row + 0.3] * len(values), ".", color=style["color"], alpha=0.6)
+        axes.set_yticks(range(len(groups)), labels=list(groups))
+        axes.set_ylim(len(groups) - 0.4, -0.5)
+        axes.grid(visible=False, axis="y")
+        axes.set_title(quantity, loc="left")
+
+
+def bias_curves(
+    figure: Figure,
+    panels: Mapping[str, tuple[Sequence[float], Mapping[str, np.ndarray], float]],
+) -> None:
+    """Errors against what is added to some biases: mean over runs and their range.
+
+    Args:
+        figure: where to draw; its height is set.
+        panels: under its title, for every student what was added, in logits; for each group of
+            images the error rates `(runs, added)`, fractions; and the addition that was chosen.
+    """
+    figure.set_figheight(3.6 * len(panels))
+    figure.get_layout_engine().set(h_pad=0.12)
+    for axes, (title, (added, groups, chosen)) in zip(
+        figure.subplots(len(panels), 1, squeeze=False).flat, panels.items(), strict=True
+    ):
+        labels = []
+        for (label, rates), style in zip(groups.items(), _styles(), strict=False):
+            rates = 100 * np.asarray(rates)
+            axes.plot(added, rates.mean(axis=0), **style | {"marker": ""})
+            axes.fill_between(
+                added, rates.min(axis=0), rates.max(axis=0), color=style["color"], alpha=0.2, lw=0
+            )
+            labels.append((label, rates[:, -1].mean(), style["color"]))
+        axes.axvline(chosen, color=mpl.rcParams["text.color"], lw=1, ls=":")
+        axes.set_ylim(bottom=0)
+        axes.set_title(title, loc="left")
+        axes.set_xlabel("Added to the bias (logits)")
+        axes.set_ylabel("Test errors (%)")
+        _label_right(axes, labels)
 
 
 def disagreements(

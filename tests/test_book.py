@@ -144,6 +144,22 @@ def test_figures_follow_the_theme_button_and_need_no_script(visit, book):
         assert figures.locator("img.only-dark:visible").count() == 0
 
 
+def test_the_softmax_is_moved_from_the_keyboard_on_its_page(visit):
+    with visit("notebooks/task1_q01_distillation", color_scheme="dark") as tab:
+        explorer = tab.locator(".softmax-explorer")
+        slider = explorer.get_by_role("slider", name="Temperature")
+        before = explorer.locator("td:last-child").all_inner_texts()
+        slider.press("End")
+        assert slider.get_attribute("aria-valuetext") == "T = 64"
+        after = explorer.locator("td:last-child").all_inner_texts()
+        assert sum(map(float, before)) == pytest.approx(1, abs=5e-3)
+        assert sum(map(float, after)) == pytest.approx(1, abs=5e-3)
+        assert max(map(float, after)) < max(map(float, before))
+        bar = explorer.locator("tr i").first
+        color = bar.evaluate("bar => getComputedStyle(bar).backgroundColor")
+        assert color == "rgb(79, 159, 232)"
+
+
 def test_one_button_shows_and_hides_all_code_from_the_keyboard(visit):
     with visit(NOTEBOOK_PAGES[0]) as tab:
         cells = tab.locator("div.cell details.hide")

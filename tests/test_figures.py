@@ -62,6 +62,20 @@ BALANCE = {
     0.1: records(9866, 9860, train={"nll": 0.002, "teacher_kl": 0.007}),
     0.5: records(9882, 9882, train={"nll": 0.006, "teacher_kl": 0.003}),
 }
+PANELS = {
+    "Gap (points)": {"without KD": [1.0, 1.5, 2.0], "with KD": [0.5, 0.6, 1.0]},
+    "NLL (nats)": {"without KD": [0.08, 0.07, 0.09], "with KD": [0.04, 0.04, 0.07]},
+}
+ADDED = {
+    "Never saw a 3": (
+        [0.0, 1.0, 2.0],
+        {
+            "all": np.array([[0.03, 0.02, 0.025], [0.05, 0.03, 0.035]]),
+            "3s": np.array([[0.2, 0.1, 0.05], [0.4, 0.1, 0.07]]),
+        },
+        1.0,
+    )
+}
 DIGITS = np.arange(5 * 28 * 28, dtype=np.uint8).reshape(5, 28, 28, 1)
 LAYERS = {
     "CNN": pd.DataFrame(
@@ -104,6 +118,8 @@ DRAWINGS = {
         figure, [0.5, 8.0, 64.0], DISTANCES, LENGTHS
     ),
     "balance_curves": lambda figure: figures.balance_curves(figure, BALANCE),
+    "intervals": lambda figure: figures.intervals(figure, PANELS),
+    "bias_curves": lambda figure: figures.bias_curves(figure, ADDED),
     "disagreements": lambda figure: figures.disagreements(
         figure, DIGITS, "49203", "49203", "94208", ("with KD", "without KD")
     ),
@@ -381,6 +397,13 @@ def test_soft_targets_has_a_panel_for_each_temperature():
     assert [t.get_text() for axes in panels for t in axes.texts] == ["0.98", "0.70", "0.40"]
 
 
+def test_learning_curves_of_many_epochs_keep_their_markers_apart():
+    axes = Figure(layout="constrained").subplots()
+    figures.learning_curves(axes, {"a": records(1, val_nll=[[0.1] * 100])}, "val_nll")
+    assert axes.lines[0].get_markevery() == 5
+    assert axes.get_ylabel() == "Validation NLL (log scale)"
+
+
 def test_dark_knowledge_leaves_the_right_class_to_its_title():
     picture, first, other_picture, second = drawn("dark_knowledge").axes
     np.testing.assert_array_equal(picture.images[0].get_array(), DIGITS[0, ..., 0])
@@ -427,6 +450,34 @@ def test_balance_curves_draw_accuracy_and_both_distances():
     np.testing.assert_allclose(teacher.lines[0].get_ydata(), [0.007, 0.003, 0.002])
     assert accuracy.get_ylabel() == "Test\naccuracy (%)"
     assert labels.get_ylim()[0] == teacher.get_ylim()[0] == 0
+
+
+def test_intervals_draw_mean_interval_and_single_values():
+    panels = drawn("intervals").axes
+    assert [axes.get_title(loc="left") for axes in panels] == list(PANELS)
+    for axes, groups in zip(panels, PANELS.values(), strict=True):
+        assert [t.get_text() for t in axes.get_yticklabels()] == ["without KD", "with KD"]
+        for row, (bars, values) in enumerate(zip(axes.containers, groups.values(), strict=True)):
+            expected = evaluation.mean_interval(values)
+            mean, _, [spread] = bars.lines
+            np.testing.assert_allclose(mean.get_xydata(), [[expected.mean, row]])
+            ends = spread.get_segments()[0][:, 0]
+            np.testing.assert_allclose(ends, [expected.low, expected.high])
+        dots = [line.get_xdata() for line in axes.lines if line.get_marker() == "."]
+        np.testing.assert_allclose(dots, list(groups.values()))
+
+
+def test_bias_curves_draw_mean_range_and_choice_in_percent():
+    [axes] = drawn("bias_curves").axes
+    overall, threes, chosen = axes.lines
+    np.testing.assert_allclose(overall.get_xydata(), [[0, 4], [1, 2.5], [2, 3]])
+    np.testing.assert_allclose(threes.get_ydata(), [30, 10, 6])
+    assert list(chosen.get_xdata()) == [1, 1]
+    corners = axes.collections[1].get_paths()[0].vertices
+    first = corners[corners[:, 0] == 0, 1]
+    np.testing.assert_allclose((first.min(), first.max()), (20, 40))
+    assert {t.get_text() for t in axes.texts} == {"all", "3s"}
+    assert axes.get_ylim()[0] == 0
 
 
 def test_disagreements_show_image_label_and_both_predictions():
