@@ -5,8 +5,8 @@ all logits share, so it is left out; and unlike a probability, this score does n
 network is sure, as these are of almost every digit.
 
 A map holds one number for each pixel, `(N, H, W)`: above zero the pixel speaks for the class, below
-zero against it. "Not there" is black, 0, for all methods: they say what ink does, and nothing of
-what ink would do where there is none.
+zero against it. For integrated gradients and occlusion "not there" is black, 0: they say what ink
+does, and nothing of what ink would do where there is none.
 
 The methods are written out here because no maintained library explains Keras 3 on all its backends:
 Xplique 2.0.2 takes TensorFlow alone and none above 2.20, Captum takes PyTorch alone, and the last
@@ -132,12 +132,12 @@ def occlusion(
     """
     rows, columns = (_windows(side, window, stride) for side in images.shape[1:3])
     squares = (rows[:, None, :, None] & columns[None, :, None, :]).reshape(-1, *images.shape[1:3])
-    before = _scores(model, images, classes)
-    falls = [
-        before - _scores(model, np.where(square[..., None], 0, images), classes)
-        for square in squares
+    painted = [
+        _scores(model, np.where(squares[..., None], 0, image), np.repeat(label, len(squares)))
+        for image, label in zip(images, classes, strict=True)
     ]
-    return np.einsum("sn,shw->nhw", falls, squares) / squares.sum(axis=0)
+    falls = _scores(model, images, classes)[:, None] - painted
+    return np.einsum("ns,shw->nhw", falls, squares) / squares.sum(axis=0)
 
 
 def grad_cam(

@@ -690,6 +690,102 @@ def call_times(axes: Axes, calls: pd.DataFrame) -> None:
     axes.figure.legend(loc="outside upper center", ncols=len(networks))
 
 
+def explanation_grid(
+    figure: Figure,
+    images: np.ndarray,
+    rows: Sequence[str],
+    columns: Mapping[str, tuple[np.ndarray, Sequence[str]]],
+) -> None:
+    """Maps of what speaks for a class and what against it, under the outline of each digit.
+
+    Every map has a scale of its own, symmetric about zero. The colours are cividis: light speaks
+    for the class, dark against it, and what lies between is grey, so lightness alone tells them
+    apart, on light pages, on dark ones and without colours.
+
+    Args:
+        figure: where to draw; its height is set.
+        images: `(N, H, W, 1)`, uint8.
+        rows: what each image is, beside it.
+        columns: for every column its maps `(N, H, W)` and what stands below each.
+    """
+    figure.set_figheight(1.43 * len(images) + 1)
+    grid, bar = figure.subfigures(2, 1, height_ratios=[1.43 * len(images) + 0.3, 0.7])
+    panels = grid.subplots(len(images), len(columns) + 1, squeeze=False)
+    for axes, image, row in zip(panels[:, 0], images, rows, strict=True):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axes.set_xlabel(row)
+    for index, (name, (maps, notes)) in enumerate(columns.items(), start=1):
+        panels[0, index].set_title(name)
+        for axes, image, values, note in zip(panels[:, index], images, maps, notes, strict=True):
+            limit = np.abs(values).max() or 1
+            shown = axes.imshow(values, cmap="cividis", vmin=-limit, vmax=limit)
+            axes.contour(image[..., 0], [127], colors="black", linewidths=1)
+            axes.set_xlabel(note)
+    for axes in panels.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.grid(visible=False)
+    axes = bar.subplots()
+    scale = bar.colorbar(shown, cax=axes, orientation="horizontal", ticks=[-limit, 0, limit])
+    words = scale.ax.set_xticklabels(["against the class", "nothing", "for the class"])
+    words[0].set_ha("left")
+    words[-1].set_ha("right")
+    scale.outline.set_visible(False)
+
+
+def deletion_insertion(
+    figure: Figure,
+    fractions: Sequence[float],
+    curves: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]],
+) -> None:
+    """Probability of the predicted class while ink is deleted or inserted, most important first.
+
+    Args:
+        figure: where to draw; its height is set.
+        fractions: of the ink, 0 to 1.
+        curves: for every model, for every order, the curves `deletion` and `insertion`.
+    """
+    figure.set_figheight(2 * len(curves) + 1.4)
+    panels = figure.subplots(len(curves), 2, sharex=True, sharey=True, squeeze=False)
+    orders = list(dict.fromkeys(order for model in curves.values() for order in model))
+    styles = dict(zip(orders, _styles(), strict=False))
+    for row, (model, measured) in zip(panels, curves.items(), strict=True):
+        for axes, name in zip(row, ("deletion", "insertion"), strict=True):
+            for order, both in measured.items():
+                axes.plot(fractions, both[name], **styles[order], markevery=4, label=order)
+            axes.set_title(f"{model}: {name}", loc="left")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    figure.supxlabel("Fraction of the ink that is deleted, or inserted into black")
+    figure.supylabel("Probability of the class")
+    handles = {line.get_label(): line for panel in panels.flat for line in panel.lines}
+    figure.legend([handles[each] for each in orders], orders, loc="outside upper center", ncols=2)
+
+
+def rank_correlations(figure: Figure, groups: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+    """Rank correlation with the teacher's maps: every seed, mean and 95 % interval.
+
+    Args:
+        figure: where to draw.
+        groups: for every method, for every model from top to bottom, one value a seed.
+    """
+    panels = figure.subplots(1, len(groups), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (method, models) in zip(panels, groups.items(), strict=True):
+        axes.axvline(0, color=mpl.rcParams["text.color"], lw=1)
+        for row, (values, style) in enumerate(zip(models.values(), _styles(), strict=False)):
+            interval = mean_interval(values)
+            axes.plot(values, [row + 0.2] * len(values), ".", color=style["color"], alpha=0.6)
+            axes.errorbar(
+                interval.mean,
+                row,
+                xerr=[[interval.mean - interval.low], [interval.high - interval.mean]],
+                **style,
+            )
+        axes.set_title(method, loc="left")
+        axes.grid(visible=False, axis="y")
+    panels[0].set_yticks(range(len(models)), labels=list(models))
+    panels[0].set_ylim(len(models) - 0.5, -0.5)
+    figure.supxlabel("Rank correlation with the teacher's map")
+
+
 def _png(draw, theme):
     parameters = sns.axes_style("whitegrid") | {
         "axes.edgecolor": theme["grid"],

@@ -65,6 +65,8 @@ def test_the_table_of_contents_has_the_notebooks_of_task_1():
         "notebooks/task1_q07_without_kd",
         "notebooks/task1_q08_cost",
         "notebooks/task1_q12_early_stopping",
+        "notebooks/task1_q13_explanations",
+        "notebooks/task1_better_recipe",
     ]
 
 

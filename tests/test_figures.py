@@ -95,6 +95,22 @@ CALLS = pd.DataFrame(
     ],
     columns=["network", "images", "threads", "low", "median", "high"],
 )
+MAPS = np.random.default_rng(0).normal(size=(5, 28, 28))
+CURVES = {
+    "teacher": {
+        "occlusion": {"deletion": [1, 0.4, 0.1], "insertion": [0.1, 0.8, 1]},
+        "Grad-CAM": {"deletion": [1, 0.5, 0.1], "insertion": [0.1, 0.7, 1]},
+        "random": {"deletion": [1, 0.6, 0.1], "insertion": [0.1, 0.6, 1]},
+    },
+    "student": {
+        "occlusion": {"deletion": [1, 0.3, 0], "insertion": [0, 0.9, 1]},
+        "random": {"deletion": [1, 0.6, 0], "insertion": [0, 0.5, 1]},
+    },
+}
+CORRELATIONS = {
+    "integrated gradients": {"student with KD": [0.4, 0.5, 0.45], "untrained": [0.01, -0.01, 0]},
+    "occlusion": {"student with KD": [0.6, 0.5, 0.7], "untrained": [0, 0.02, 0.01]},
+}
 
 DRAWINGS = {
     "temperature_curve": lambda figure: figures.temperature_curve(
@@ -149,6 +165,17 @@ DRAWINGS = {
     ),
     "weight_use": lambda figure: figures.weight_use(figure.subplots(), LAYERS),
     "call_times": lambda figure: figures.call_times(figure.subplots(), CALLS),
+    "explanation_grid": lambda figure: figures.explanation_grid(
+        figure,
+        DIGITS,
+        [f"label {label}" for label in "49203"],
+        {
+            "teacher": (MAPS, [f"says {label} ✓" for label in "49203"]),
+            "teacher,\nGrad-CAM": (np.zeros_like(MAPS), ["says 3 ✗"] * 5),
+        },
+    ),
+    "deletion_insertion": lambda figure: figures.deletion_insertion(figure, [0, 0.5, 1], CURVES),
+    "rank_correlations": lambda figure: figures.rank_correlations(figure, CORRELATIONS),
 }
 
 
@@ -487,6 +514,59 @@ def test_disagreements_show_image_label_and_both_predictions():
     assert panels[0].get_title() == "label 4"
     assert panels[0].get_xlabel() == "with KD 4 ✓\nwithout KD 9 ✗"
     assert panels[2].get_xlabel() == "with KD 2 ✓\nwithout KD 2 ✓"
+
+
+def test_explanations_stand_beside_their_digit_on_a_scale_about_zero():
+    figure = drawn("explanation_grid")
+    panels, [bar] = (part.axes for part in figure.subfigs)
+    assert len(panels) == 15
+    digit, teacher, cam = panels[6:9]
+    np.testing.assert_array_equal(digit.images[0].get_array(), DIGITS[2, ..., 0])
+    np.testing.assert_array_equal(teacher.images[0].get_array(), MAPS[2])
+    low, high = teacher.images[0].get_clim()
+    assert -low == high == np.abs(MAPS[2]).max()
+    assert cam.images[0].get_clim() == (-1, 1), "an empty map is grey throughout"
+    assert [axes.get_xlabel() for axes in (digit, teacher, cam)] == [
+        "label 2",
+        "says 2 ✓",
+        "says 3 ✗",
+    ]
+    assert [axes.get_title() for axes in panels[:3]] == ["", "teacher", "teacher,\nGrad-CAM"]
+    words = [text.get_text() for text in bar.get_xticklabels()]
+    assert words == ["against the class", "nothing", "for the class"]
+
+
+def test_colours_of_explanations_are_told_apart_by_lightness_alone():
+    luminance = mpl.colormaps["cividis"](np.linspace(0, 1, 9))[:, :3] @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(luminance) > 0).all()
+
+
+def test_deletion_insertion_has_a_row_for_each_model_and_one_style_for_each_order():
+    figure = drawn("deletion_insertion")
+    panels = figure.axes
+    titles = [axes.get_title(loc="left") for axes in panels]
+    assert titles == [f"{m}: {w}" for m in CURVES for w in ("deletion", "insertion")]
+    assert panels[3].lines[0].get_xydata().tolist() == [[0, 0], [0.5, 0.9], [1, 1]]
+    teacher, student = ({line.get_label(): line for line in panels[i].lines} for i in (0, 2))
+    assert list(student) == ["occlusion", "random"]
+    for order, line in student.items():
+        assert line.get_color() == teacher[order].get_color()
+    assert len({line.get_linestyle() for line in teacher.values()}) == 3
+    [legend] = figure.legends
+    assert [t.get_text() for t in legend.texts] == ["occlusion", "Grad-CAM", "random"]
+
+
+def test_rank_correlations_draw_seeds_and_their_interval():
+    panels = drawn("rank_correlations").axes
+    assert [axes.get_title(loc="left") for axes in panels] == list(CORRELATIONS)
+    bars = panels[1].containers[0]
+    line, _, [spread] = bars.lines
+    interval = evaluation.mean_interval([0.6, 0.5, 0.7])
+    assert line.get_xydata().tolist() == [[pytest.approx(0.6), 0]]
+    np.testing.assert_allclose(spread.get_segments()[0][:, 0], [interval.low, interval.high])
+    seeds = [line for line in panels[1].lines if line.get_marker() == "."]
+    assert seeds[0].get_xdata().tolist() == [0.6, 0.5, 0.7]
+    assert [t.get_text() for t in panels[0].get_yticklabels()] == ["student with KD", "untrained"]
 
 
 def test_live_comparison_draws_runs_and_where_a_further_one_falls():
