@@ -54,20 +54,26 @@ class References(HTMLParser):
         self.targets += [values[key] for key in ("href", "src") if key in values]
 
 
-def test_the_table_of_contents_has_the_notebooks_of_task_1():
-    assert NOTEBOOK_PAGES == [
-        "notebooks/task1_q01_distillation",
-        "notebooks/task1_q02_models",
-        "notebooks/task1_q03_losses",
-        "notebooks/task1_q04_training",
-        "notebooks/task1_q05_tuning",
-        "notebooks/task1_q06_temperature",
-        "notebooks/task1_q07_without_kd",
-        "notebooks/task1_q08_cost",
-        "notebooks/task1_q12_early_stopping",
-        "notebooks/task1_q13_explanations",
-        "notebooks/task1_better_recipe",
-    ]
+QUESTIONS = ["1a", "1b", "1c", "1d", "1e", *(str(number) for number in range(2, 14))]
+
+
+def test_the_pages_come_in_the_order_of_their_questions():
+    numbers = [int(number) for number in re.findall(r"task1_q(\d+)_", TOC)]
+    assert numbers == sorted(numbers)
+
+
+def test_every_question_is_one_click_from_the_first_page(book):
+    page = (book / "book/index.html").read_text(encoding="utf-8")
+    article = page[page.index("<article") : page.index("</article>")]
+    links = re.findall(r'<a class="reference internal" href="([^"]+)"[^>]*>(.*?)</a>', article)
+    texts = {re.sub(r"<[^>]+>", "", text): target for target, text in links}
+    for question in QUESTIONS:
+        (target,) = (target for text, target in texts.items() if text.startswith(f"{question}. "))
+        path, _, anchor = target.partition("#")
+        answer = References((book / "book" / path).resolve())
+        assert not anchor or anchor in answer.anchors
+        if not anchor:
+            assert re.search(rf"task1_q0?{question}_", path), target
 
 
 @pytest.mark.parametrize("page", PAGES)
