@@ -21,7 +21,7 @@ PROFILES = ("smoke", "quick", "full")
 # A smoke-size notebook takes 5 to 15 s on an idle machine of two cores, which only CI is. Elsewhere
 # it takes whatever the machine can spare, so there it is its work that is bounded, in images seen.
 CI_SECONDS = 60
-RUN_IMAGES, REPORT_IMAGES = 2_000, 25_000
+RUN_IMAGES, REPORT_IMAGES = 2_000, 40_000
 
 
 def source(name):
