@@ -60,8 +60,11 @@ def name(function: Callable) -> str:
     Raises:
         ValueError: It has no name of its own to be found by, as a lambda or an inner function.
     """
-    if not function.__qualname__.isidentifier():
-        raise ValueError(f"an analysis has to be a function of a module, not {function!r}")
+    if not function.__qualname__.isidentifier() or function.__module__ == "__main__":
+        raise ValueError(
+            f"an analysis has to be a function of a module, not {function!r}: "
+            "what a notebook or a script defines cannot be found again"
+        )
     return f"{function.__module__}:{function.__qualname__}"
 
 

@@ -40,8 +40,7 @@ class MeasurementError(RuntimeError):
 def measure(ledger, runs: Iterable[Run], images: Sequence[int], repetitions: int) -> dict:
     """Measure time and memory of the networks of some runs, for `Ledger.analyse`.
 
-    Neither depends on the values of the weights, so the networks have their initial ones and
-    nothing is trained for this.
+    Neither depends on the values of the weights, so the networks have their initial ones.
 
     Args:
         ledger: Unused, see above.

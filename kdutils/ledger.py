@@ -1,6 +1,7 @@
 """The ledger: the store of finished runs, which trains what it does not hold."""
 
 import contextlib
+import copy
 import functools
 import hashlib
 import json
@@ -120,9 +121,9 @@ class Ledger:
             LedgerError: A stored record is damaged.
         """
         runs = list(runs)
-        records = [self.obtain(run, study) for run in runs]
         name, keys = analyses.name(function), tuple(self.key(run) for run in runs)
         key = analyses.key(name, keys, parameters)
+        records = [self.obtain(run, study) for run in runs]
         found = self._stored().get(key)
         if found is None:
             with _locked(self.cache, key):
@@ -144,7 +145,12 @@ class Ledger:
                         study=study,
                     )
                     self._store(found)
-        return replace(found, stale=found.stale or any(record.stale for record in records))
+        return replace(
+            found,
+            # A copy, as the caller may work on it, and what is read from a file is read once.
+            values=copy.deepcopy(found.values),
+            stale=found.stale or any(record.stale for record in records),
+        )
 
     def _stored(self) -> dict[str, Record | Analysis]:
         found = {}

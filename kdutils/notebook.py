@@ -158,7 +158,7 @@ def provenance(records: Iterable, analyses: Iterable = ()) -> None:
         display.HTML(
             '<details class="provenance"><summary>Made from '
             f"{len(unique)} recorded runs, {seconds / 60:.1f} minutes of training{warning}. "
-            "Repeat any of them with <code>.venv/bin/kdutils run KEY</code>.</summary>"
+            "Repeat any of these runs with <code>.venv/bin/kdutils run KEY</code>.</summary>"
             "<table><thead><tr><th>key</th><th>run</th><th>part</th><th>correct</th><th>seconds</th>"
             "<th>finished</th><th>computed with</th><th>file</th></tr></thead>"
             f"<tbody>{rows}</tbody></table>{_measurements(measured.values())}</details>"

@@ -39,7 +39,8 @@ class Run:
         validation: Training images held out, stratified, to choose on. A run that holds out
             validation images is scored on them and never on the test part.
         train_size: Size of a stratified subset of the remaining training part; `None` takes all.
-        classes: Labels of the training images that are used, ascending; `None` takes all.
+        classes: Labels of the training images that are used, ascending; `None` takes all. They are
+            picked from the subset of `train_size`, which then has fewer.
         views: A name in `kdutils.data.views.VIEWS`: changed copies of the training images, of which
             each epoch draws one an image; `None` trains on the images as they are.
         epochs: Passes over the training images.
@@ -111,7 +112,13 @@ class Run:
             known = ", ".join(filter(None, VIEWS))
             raise ValueError(f"{self.label}: no views {self.views!r}; there are {known}")
         if self.classes is not None:
-            object.__setattr__(self, "classes", tuple(self.classes))
+            try:
+                classes = tuple(operator.index(label) for label in self.classes)
+            except TypeError:
+                raise ValueError(
+                    f"{self.label}: classes has to list labels, not {self.classes!r}"
+                ) from None
+            object.__setattr__(self, "classes", classes)
             if not self.classes or list(self.classes) != sorted(set(self.classes)):
                 raise ValueError(
                     f"{self.label}: classes has to list labels once, ascending, "
@@ -130,9 +137,15 @@ class Run:
             name,
             f"{self.method} ({settings})" if self.method else "",
             self.views,
-            f"only {', '.join(map(str, self.classes))}" if self.classes else "",
+            f"only {self.classes}" if self.classes else "",
             f"{self.train_size} images" if self.train_size else "",
             f"{self.epochs} epochs" if self.epochs != 12 else "",
+            f"batches of {self.batch_size}" if self.batch_size != 256 else "",
+            f"rate {self.learning_rate:g}" if self.learning_rate != 1e-3 else "",
+            self.schedule,
+            f"teacher of {self.teacher.epochs} epochs"
+            if self.teacher and self.teacher.epochs != self.epochs
+            else "",
             f"seed {self.seed}",
         ]
         return " · ".join(filter(None, words))

@@ -52,25 +52,38 @@ def test_analyses_lie_beside_records_and_are_not_taken_for_them(ledger, trainer)
     assert list(read_study(ledger.folder / "study.jsonl")) == [ledger.find(run), analysis]
 
 
-def test_only_a_function_of_a_module_can_be_recorded(ledger, trainer):
+def test_only_a_function_of_a_module_can_be_recorded(ledger, trainer, monkeypatch):
     with pytest.raises(ValueError, match="function of a module"):
         ledger.analyse(lambda ledger, runs: {}, [toy.student()], "study")
+    monkeypatch.setattr(spread, "__module__", "__main__")
+    with pytest.raises(ValueError, match="what a notebook or a script defines"):
+        ledger.analyse(spread, [toy.student()], "study")
+    assert trainer.runs == [], "it is refused before anything is trained"
 
 
-@pytest.mark.parametrize("function", ["test_analyses:spread", "gone_since:spread"])
-def test_an_analysis_by_other_code_is_stale_and_replaced_on_publishing(
-    ledger, trainer, tmp_path, function
-):
+def test_the_caller_may_work_on_the_values(ledger, trainer):
+    first = ledger.analyse(spread, [toy.student()], "study")
+    first.values["bias"].append("changed")
+    ledger.obtain(toy.student(7), "study")  # writes the file anew
+    assert ledger.analyse(spread, [toy.student()], "study").values["bias"] == [[0.0] * 10]
+
+
+def test_an_analysis_whose_module_is_gone_is_stale(ledger, trainer, tmp_path):
+    fresh = ledger.analyse(spread, [toy.student()], "study")
+    write_study([replace(fresh, function="gone_since:spread")], tmp_path / "study.jsonl")
+    assert next(read_study(tmp_path / "study.jsonl")).stale
+
+
+def test_an_analysis_by_other_code_is_stale_and_replaced_on_publishing(ledger, trainer, tmp_path):
     fresh = ledger.analyse(spread, [toy.student()], "study")
     assert not fresh.stale
-    old = replace(fresh, code="of before", function=function, values={})
+    old = replace(fresh, code="of before", values={})
     target = tmp_path / "published"
     write_study([old], target / "study.jsonl")
     (read,) = read_study(target / "study.jsonl")
     assert read.stale
     publish(ledger.folder, target)
-    found = {each.key: each for each in read_study(target / "study.jsonl")}
-    assert found[fresh.key] == fresh
+    assert list(read_study(target / "study.jsonl")) == [fresh, *ledger.records().values()]
 
 
 def test_an_analysis_of_stale_runs_is_stale(ledger, trainer):

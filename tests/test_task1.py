@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from kdutils.task1 import Protocol, Recipe, on_subset
@@ -23,9 +25,8 @@ def test_what_holds_out_validation_images_has_a_teacher_that_holds_out_the_same(
 
 def test_early_stopping_changes_the_method_alone():
     plain, stopped = PROTOCOL.distilled(1, 4, 0.5), PROTOCOL.early_stopped(1, 4, 0.5, 8)
-    assert stopped.options == {"temperature": 4.0, "alpha": 0.5, "stop_epoch": 8.0}
-    assert stopped.method == "early_stopped_kd"
-    assert stopped.teacher == plain.teacher
+    options = {"temperature": 4.0, "alpha": 0.5, "stop_epoch": 8.0}
+    assert stopped == replace(plain, method="early_stopped_kd", options=options)
 
 
 @pytest.mark.parametrize(
