@@ -256,7 +256,7 @@ def test_provenance_lists_each_record_once_and_adds_up_their_time(small):
         f"<code>{record.key}</code> " for record in (longer, student, shorter)
     ]
     assert table[1][1:6] == [
-        "mnist_student · seed 0",
+        "mnist_student · 2 epochs · batches of 40 · seed 0",
         "validation",
         "85 of 100",
         "30",

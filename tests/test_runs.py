@@ -216,6 +216,20 @@ def test_sources_that_saw_the_validation_images_are_refused(role, held_out_by_so
 def test_labels():
     assert TEACHER.label == "teacher · seed 3"
     assert DISTILLED.label == "student · kd (temperature 4, alpha 0.5) · seed 3"
+    other = replace(
+        DISTILLED,
+        views="shifts_1",
+        classes=(7, 8),
+        train_size=300,
+        epochs=20,
+        batch_size=64,
+        learning_rate=2e-3,
+        schedule="cosine",
+    )
+    assert other.label == (
+        "student · kd (temperature 4, alpha 0.5) · shifts_1 · only (7, 8) · 300 images · "
+        "20 epochs · batches of 64 · rate 0.002 · cosine · teacher of 12 epochs · seed 3"
+    )
 
 
 def test_a_shorter_run_differs_in_its_epochs_alone():

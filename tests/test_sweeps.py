@@ -126,11 +126,12 @@ def test_forked_processes_are_refused(ledger, trainer):
 
 
 def test_without_a_terminal_each_run_is_one_line(ledger, trainer, capsys):
-    obtain_all([toy.student(validation=20), toy.teacher(3)], ledger, "study")
+    runs = [toy.student(validation=20), toy.teacher(3)]
+    obtain_all(runs, ledger, "study")
     out, err = capsys.readouterr()
     assert out.splitlines() == [
-        "1/2 mnist_student · seed 0: 90.00 % of the validation part, 3 s",
-        "2/2 mnist_teacher · seed 3: 90.00 % of the test part, 3 s",
+        f"1/2 {runs[0].label}: 90.00 % of the validation part, 3 s",
+        f"2/2 {runs[1].label}: 90.00 % of the test part, 3 s",
     ]
     assert err == ""
 
@@ -146,7 +147,7 @@ def test_on_a_terminal_bars_show_the_sweep_and_the_present_run(
     assert out == ""
     shown = err.rpartition("runs")[2]
     assert "2/2" in shown
-    assert "mnist_student · seed 1" in shown
+    assert "batches of 40 · seed 1" in shown
     assert "7/7" in shown
 
 

@@ -403,7 +403,9 @@ def test_a_loss_that_is_not_finite_names_the_run_and_the_epoch(monkeypatch):
         return {"logits": np.full((len(ids), 10), np.nan if len(calls) == 2 else 0, "float32")}
 
     monkeypatch.setattr(Outputs, "of", of)
-    message = r"^student · kd \(.*\) · seed 5: the loss is nan after epoch 2; a lower learning_rate"
+    message = (
+        r"^student · kd \(.*\) · .* · seed 5: the loss is nan after epoch 2; a lower learning_rate"
+    )
     with pytest.raises(TrainingError, match=message):
         train(DISTILLED, [TAUGHT])
     assert len(calls) == 2
