@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from kdutils import ledger as ledger_module
 from kdutils import models, provenance, training
+from kdutils.data import views
 from kdutils.ledger import Ledger, LedgerError, publish, read_study, write_study
 
 PATIENCE = 300  # seconds until a process that hangs fails a test; a busy machine needs a few
@@ -121,7 +122,7 @@ def test_teacher_outputs_are_computed_once_and_belong_to_the_sample(ledger, trai
     for temperature in (1, 4):
         ledger.obtain(toy.student(0, temperature, teacher, train_size=60), "study")
     assert computed == [60]
-    taught = trainer.teachers[-1]
+    (taught,) = trainer.teachers[-1]
     ids = np.random.default_rng(0).permutation(taught.ids)
     assert len(set(ids)) == 60
     assert np.array_equal(taught.of(ids)["logits"][:, 0], ids)
@@ -130,6 +131,22 @@ def test_teacher_outputs_are_computed_once_and_belong_to_the_sample(ledger, trai
 
     ledger.obtain(toy.student(0, 1, teacher), "study")
     assert computed == [60, 120]  # the student sees images that no output is known for
+
+
+def test_a_student_that_sees_views_gets_its_teachers_outputs_on_each(ledger, trainer, monkeypatch):
+    seen = []
+
+    def outputs(model, part, taps):
+        seen.append(part.images)
+        return training.Outputs(part.ids, {"logits": np.full((len(part), 10), len(seen))})
+
+    monkeypatch.setattr(training, "outputs", outputs)
+    ledger.obtain(toy.student(teacher=toy.teacher(), views="shifts_1"), "study")
+    train, _ = toy.read()
+    for images, view in zip(seen, views.of("shifts_1"), strict=True):
+        np.testing.assert_array_equal(images, view(train.images))
+    given = [outputs.values["logits"][0, 0] for outputs in trainer.teachers[-1]]
+    assert given == list(range(1, 10))
 
 
 def test_outputs_are_those_of_the_model_and_of_the_images(ledger, trainer):
