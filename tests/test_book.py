@@ -121,7 +121,7 @@ def test_a_page_opens_offline_with_its_formulas_and_fitting_figures(visit, page)
         assert tab.locator(".bd-article h1").count() == 1
         assert "Exception was encountered" not in tab.locator(".bd-article").inner_text()
         formulas = tab.locator(".bd-article .math").count()
-        assert tab.locator(".bd-article .math mjx-container svg").count() == formulas
+        assert tab.locator(".bd-article .math mjx-container > svg").count() == formulas
         assert tab.locator("[data-mml-node=merror]").count() == 0
         for scheme in ("light", "dark"):
             tab.emulate_media(color_scheme=scheme)
