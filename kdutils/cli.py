@@ -239,10 +239,11 @@ def publish(
 
     for study, gained in publish(ledger, RESULTS).items():
         console.print(f"{study}: {gained} published")
-    published = Ledger(RESULTS)
-    for record in _chosen(weights or (), published.records()):
-        path = publish_weights(record, published.model(record.run), RESULTS)
-        console.print(f"{path.relative_to(ROOT)}: weights of {record.run.label}")
+    if weights:
+        published = Ledger(RESULTS)
+        for record in _chosen(weights, published.records()):
+            path = publish_weights(record, published.model(record.run), RESULTS)
+            console.print(f"{path.relative_to(ROOT)}: weights of {record.run.label}")
 
 
 def _table(key: str, *headers: str) -> Table:

@@ -141,20 +141,15 @@ def tuning_heatmap(
         accuracies: fractions `(len(alphas), len(temperatures))`; cells of NaN stay empty.
         chosen: temperature and alpha of the cell to frame.
     """
-    sns.heatmap(
-        100 * np.asarray(accuracies),
-        ax=axes,
-        annot=True,
+    _heatmap(
+        axes,
+        np.asarray(accuracies),
+        columns=[f"{t:g}" for t in temperatures],
+        rows=[f"{a:g}" for a in alphas],
         fmt=".2f",
         annot_kws={"color": "black"},
-        cmap=sns.light_palette("#3f93dc", as_cmap=True),  # light throughout, for black figures
-        cbar=False,
-        xticklabels=[f"{t:g}" for t in temperatures],
-        yticklabels=[f"{a:g}" for a in alphas],
     )
     axes.invert_yaxis()
-    axes.grid(visible=False)
-    axes.tick_params(axis="y", rotation=0)
     corner = list(temperatures).index(chosen[0]), list(alphas).index(chosen[1])
     frame = Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=3, clip_on=False)
     # Black in white is seen on every colour of the map, on light pages and on dark ones.
@@ -343,20 +338,15 @@ def similarity(
         classes: names of the classes.
     """
     means = np.stack([probabilities[labels == label].mean(axis=0) for label in range(len(classes))])
-    sns.heatmap(
-        100 * means,
-        mask=np.eye(len(classes), dtype=bool),
-        ax=axes,
-        annot=True,
+    _heatmap(
+        axes,
+        means,
+        columns=classes,
+        rows=classes,
         fmt=".1f",
         annot_kws={"color": "black", "size": 10},
-        cmap=sns.light_palette("#3f93dc", as_cmap=True),  # light throughout, for black figures
-        cbar=False,
-        xticklabels=classes,
-        yticklabels=classes,
+        mask=np.eye(len(classes), dtype=bool),
     )
-    axes.grid(visible=False)
-    axes.tick_params(axis="y", rotation=0)
     axes.set_xlabel("Class")
     axes.set_ylabel("Label of the image")
     axes.set_title("Mean probability (%)", loc="left")
@@ -830,6 +820,22 @@ def _error_bars(axes, positions, groups, style):
     means = [interval.mean for interval in intervals]
     ends = [[i.mean - i.low, i.high - i.mean] for i in intervals]
     axes.errorbar(positions, means, yerr=np.transpose(ends), **style, markersize=7)
+
+
+def _heatmap(axes, fractions, columns, rows, **options):
+    """Draws fractions in percent, written into cells that are light throughout."""
+    sns.heatmap(
+        100 * fractions,
+        ax=axes,
+        annot=True,
+        cmap=sns.light_palette("#3f93dc", as_cmap=True),
+        cbar=False,
+        xticklabels=columns,
+        yticklabels=rows,
+        **options,
+    )
+    axes.grid(visible=False)
+    axes.tick_params(axis="y", rotation=0)
 
 
 def _label_right(axes, labels):

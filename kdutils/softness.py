@@ -3,21 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import entr, softmax
+from scipy.special import softmax
 
+from kdutils import metrics
 from kdutils.ledger import Ledger
 from kdutils.runs import Run
 from kdutils.training import load_data
-
-
-def entropy(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Entropy of softened outputs, `(N,)`, nats.
-
-    Args:
-        logits: `(N, C)`.
-        temperature: `T > 0`.
-    """
-    return entr(softmax(logits / temperature, axis=1)).sum(axis=1)
 
 
 def target_share(
@@ -58,7 +49,7 @@ def soft_target_profile(
     outputs = (ledger.outputs(run, part, ("logits",)) for run in runs)
     teacher, student = (each.values["logits"].astype("float64") for each in outputs)
     return {
-        "entropy": [entropy(teacher, t).mean() for t in temperatures],
+        "entropy": [metrics.entropy(teacher, t) for t in temperatures],
         "target_share": [
             target_share(teacher, student, part.labels, t).mean() for t in temperatures
         ],

@@ -53,14 +53,8 @@ class Protocol:
 
     def smoothed(self, seed: int, smoothing: float, validation: int | None = None) -> Run:
         """The student trained on smoothed labels, without a teacher."""
-        return Run(
-            "mnist_student",
-            method="label_smoothing",
-            options={"smoothing": smoothing},
-            seed=seed,
-            validation=validation,
-            **self._settings(validation),
-        )
+        run = self.student(seed, validation)
+        return replace(run, method="label_smoothing", options={"smoothing": smoothing})
 
     def grid(
         self,

@@ -98,39 +98,34 @@ def table(network):
     return rows[["layer", "parameters", "macs", "flops"]].reset_index(drop=True)
 
 
-def test_the_teacher_layer_by_layer():
-    by_hand = [
-        ("scale", 0, 0, 2 * 28 * 28),
-        ("conv1", 9 * 32 + 32, 26 * 26 * 9 * 32, 2 * 194_688 + 26 * 26 * 32),
-        ("pool1", 0, 0, 4 * 25 * 25 * 32),
-        ("conv2", 9 * 32 * 64 + 64, 23 * 23 * 9 * 32 * 64, 2 * 9_750_528 + 23 * 23 * 64),
-        ("pool2", 0, 0, 4 * 11 * 11 * 64),
-        ("fc", 7744 * 128 + 128, 7744 * 128, 2 * 991_232 + 128),
-        ("logits", 128 * 10 + 10, 128 * 10, 2 * 1280 + 10),
-    ]
-    found = table("mnist_teacher")
-    pd.testing.assert_frame_equal(found, pd.DataFrame(by_hand, columns=found.columns))
-    assert found[["parameters", "macs", "flops"]].sum().tolist() == [
-        1_011_466,
-        10_937_728,
-        22_043_626,
-    ]
+TEACHER_BY_HAND = [
+    ("scale", 0, 0, 2 * 28 * 28),
+    ("conv1", 9 * 32 + 32, 26 * 26 * 9 * 32, 2 * 194_688 + 26 * 26 * 32),
+    ("pool1", 0, 0, 4 * 25 * 25 * 32),
+    ("conv2", 9 * 32 * 64 + 64, 23 * 23 * 9 * 32 * 64, 2 * 9_750_528 + 23 * 23 * 64),
+    ("pool2", 0, 0, 4 * 11 * 11 * 64),
+    ("fc", 7744 * 128 + 128, 7744 * 128, 2 * 991_232 + 128),
+    ("logits", 128 * 10 + 10, 128 * 10, 2 * 1280 + 10),
+]
+STUDENT_BY_HAND = [
+    ("scale", 0, 0, 2 * 784),
+    ("h1", 784 * 784 + 784, 784 * 784, 2 * 614_656 + 784),
+    ("h2", 784 * 784 + 784, 784 * 784, 2 * 614_656 + 784),
+    ("logits", 784 * 10 + 10, 784 * 10, 2 * 7840 + 10),
+]
 
 
-def test_the_student_layer_by_layer():
-    by_hand = [
-        ("scale", 0, 0, 2 * 784),
-        ("h1", 784 * 784 + 784, 784 * 784, 2 * 614_656 + 784),
-        ("h2", 784 * 784 + 784, 784 * 784, 2 * 614_656 + 784),
-        ("logits", 784 * 10 + 10, 784 * 10, 2 * 7840 + 10),
-    ]
-    found = table("mnist_student")
+@pytest.mark.parametrize(
+    ("network", "by_hand", "totals"),
+    [
+        ("mnist_teacher", TEACHER_BY_HAND, [1_011_466, 10_937_728, 22_043_626]),
+        ("mnist_student", STUDENT_BY_HAND, [1_238_730, 1_237_152, 2_477_450]),
+    ],
+)
+def test_the_networks_layer_by_layer(network, by_hand, totals):
+    found = table(network)
     pd.testing.assert_frame_equal(found, pd.DataFrame(by_hand, columns=found.columns))
-    assert found[["parameters", "macs", "flops"]].sum().tolist() == [
-        1_238_730,
-        1_237_152,
-        2_477_450,
-    ]
+    assert found[["parameters", "macs", "flops"]].sum().tolist() == totals
 
 
 needs_tensorflow = pytest.mark.skipif(

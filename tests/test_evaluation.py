@@ -315,3 +315,22 @@ def test_reliability_bins_add_up_to_the_accuracy():
     assert len(count) == 15
     assert np.nansum(accuracy * count) == pytest.approx(np.sum(offsets == 0))
     assert count.sum() == 500
+
+
+def test_best_takes_the_most_correct_then_the_lower_loss_then_the_first():
+    tried = [
+        record(4941, part="validation", nll=0.05),
+        record(4956, part="validation", nll=0.04),
+        record(4956, part="validation", nll=0.03),
+        record(4956, part="validation", nll=0.03),
+        record(4951, part="validation", nll=0.01),
+    ]
+    assert evaluation.best(tried) == 2
+    assert evaluation.best(tried[:2]) == 1
+
+
+def test_best_never_looks_at_the_test_part():
+    with pytest.raises(ValueError, match=r"best\(\) takes records of the validation part"):
+        evaluation.best([record(4941, part="validation"), record(4956)])
+    with pytest.raises(ValueError, match="was given none"):
+        evaluation.best([])

@@ -102,3 +102,13 @@ def test_divergence_is_zero_at_equality_and_not_symmetric():
     assert metrics.kullback_leibler(LOGITS, LOGITS + 3) == pytest.approx(0, abs=1e-12)
     forward = metrics.kullback_leibler(TEACHER_LOGITS, LOGITS)
     assert forward != pytest.approx(metrics.kullback_leibler(LOGITS, TEACHER_LOGITS), rel=1e-3)
+
+
+def test_entropy_by_hand():
+    logits = np.log([[0.5, 0.25, 0.25], [1 / 3, 1 / 3, 1 / 3]])
+    expected = [0.5 * np.log(2) + 0.5 * np.log(4), np.log(3)]
+    np.testing.assert_allclose([metrics.entropy(row[None], 1) for row in logits], expected)
+    # Halving the logits takes square roots: weights of 2^-1/2, 1/2, 1/2.
+    weights = np.array([2**-0.5, 0.5, 0.5])
+    p = weights / weights.sum()
+    assert metrics.entropy(logits[:1], 2) == pytest.approx(-(p * np.log(p)).sum())
