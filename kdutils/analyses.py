@@ -13,6 +13,7 @@ class Analysis:
     Args:
         function: Its name, `module:function`.
         runs: Keys of the runs whose models it looked at.
+        trained: When the training of each of them finished, see `kdutils.runs.Record`.
         parameters: What else it was given.
         values: What it returned.
         seconds: How long it took.
@@ -21,11 +22,12 @@ class Analysis:
         machine: Where.
         finished: ISO date and time, UTC.
         study: The file of records it belongs to.
-        stale: Whether that code, or that of one of the runs, has changed since.
+        stale: Whether that code, or one of the models, has changed since.
     """
 
     function: str
     runs: tuple[str, ...]
+    trained: tuple[str, ...]
     parameters: dict
     values: dict
     seconds: float
@@ -44,14 +46,15 @@ class Analysis:
     def to_json(self) -> dict:
         """Give the analysis in its stored form."""
         content = {each.name: getattr(self, each.name) for each in fields(self)}
-        content["runs"] = list(self.runs)
+        content["runs"], content["trained"] = list(self.runs), list(self.trained)
         del content["stale"], content["study"]
         return content
 
     @classmethod
     def from_json(cls, content: dict, **more) -> "Analysis":
         """Rebuild an analysis from its stored form; `more` are the fields that are not stored."""
-        return cls(**{**content, "runs": tuple(content["runs"])}, **more)
+        keys = {name: tuple(content[name]) for name in ("runs", "trained")}
+        return cls(**{**content, **keys}, **more)
 
 
 def name(function: Callable) -> str:

@@ -121,11 +121,12 @@ def pair() -> None:
 def runs(
     stale: Annotated[bool, typer.Option(help="Only those whose code has changed since.")] = False,
 ) -> None:
-    """List the published records."""
+    """List the published records, and what was measured on the models they speak of."""
     from kdutils.ledger import Ledger
 
+    ledger = Ledger(RESULTS)
     table = _table("key", "run", "part", "accuracy", "seconds", "file", "")
-    for record in Ledger(RESULTS).records().values():
+    for record in ledger.records().values():
         if record.stale or not stale:
             table.add_row(
                 record.key,
@@ -137,6 +138,19 @@ def runs(
                 "stale" if record.stale else "",
             )
     console.print(table)
+    table = _table("key", "measurement", "models", "seconds", "file", "")
+    for analysis in ledger.analyses():
+        if analysis.stale or not stale:
+            table.add_row(
+                analysis.key,
+                analysis.function,
+                str(len(analysis.runs)),
+                f"{analysis.seconds:.0f}",
+                analysis.study,
+                "stale" if analysis.stale else "",
+            )
+    if table.row_count:
+        console.print(table)
 
 
 @app.command()
@@ -240,10 +254,9 @@ def publish(
     for study, gained in publish(ledger, RESULTS).items():
         console.print(f"{study}: {gained} published")
     if weights:
-        published = Ledger(RESULTS)
-        for record in _chosen(weights, published.records()):
-            path = publish_weights(record, published.model(record.run), RESULTS)
-            console.print(f"{path.relative_to(ROOT)}: weights of {record.run.label}")
+        for record in _chosen(weights, _records()):
+            path = publish_weights(record, Ledger(RESULTS), RESULTS)
+            console.print(f"{path}: weights of {record.run.label}")
 
 
 def _table(key: str, *headers: str) -> Table:

@@ -105,6 +105,19 @@ class Ledger:
         """
         return {name: each for name, each in self._stored().items() if isinstance(each, Record)}
 
+    def analyses(self) -> list[Analysis]:
+        """All that was measured on trained models.
+
+        Raises:
+            LedgerError: A line is damaged.
+        """
+        records = self.records()
+        return [
+            replace(each, stale=not _current(each, records))
+            for each in self._stored().values()
+            if isinstance(each, Analysis)
+        ]
+
     def analyse(
         self, function: Callable, runs: Iterable[Run], study: str, **parameters
     ) -> Analysis:
@@ -135,6 +148,7 @@ class Ledger:
                     found = Analysis(
                         function=name,
                         runs=keys,
+                        trained=tuple(record.finished for record in records),
                         parameters=parameters,
                         values=values,
                         seconds=round(time.perf_counter() - started, 1),
@@ -149,7 +163,7 @@ class Ledger:
             found,
             # A copy, as the caller may work on it, and what is read from a file is read once.
             values=copy.deepcopy(found.values),
-            stale=found.stale or any(record.stale for record in records),
+            stale=not _current(found, {record.key: record for record in records}),
         )
 
     def _stored(self) -> dict[str, Record | Analysis]:
@@ -168,6 +182,11 @@ class Ledger:
                     logger.info("training %s again: its weights are not in the cache", run.label)
                     self._train(run)
         return _restored(run, weights)
+
+    def trained(self, run: Run) -> str | None:
+        """When the training finished whose weights are in the cache; `None` without weights."""
+        finished = self._workspace(run) / "finished"
+        return finished.read_text() if finished.exists() else None
 
     def exemplar(self, run: Run) -> keras.Model:
         """Return the trained model of a run with its weights rounded to half precision.
@@ -213,8 +232,7 @@ class Ledger:
             initial = self.model(run.init)
         workspace = self._workspace(run)
         record, model = training.train(run, teacher, initial, workspace, on_epoch)
-        self._keep(model, run)
-        (workspace / "finished").write_text(record.finished)
+        self._keep(model, record)
         (workspace / "state.npz").unlink(missing_ok=True)
         return record
 
@@ -225,23 +243,24 @@ class Ledger:
         for longer in self.records().values():
             if longer.run.shorter(run.epochs) != run or self.key(longer.run) != longer.key:
                 continue
-            workspace = self._workspace(longer.run)
-            snapshot = training.snapshot_path(workspace, run.epochs)
+            snapshot = training.snapshot_path(self._workspace(longer.run), run.epochs)
             # The snapshots have to be those of the very training that was recorded.
-            finished = workspace / "finished"
-            if snapshot.exists() and finished.exists() and finished.read_text() == longer.finished:
+            if snapshot.exists() and self.trained(longer.run) == longer.finished:
                 model = _restored(run, snapshot)
-                self._keep(model, run)
                 history = {name: values[: run.epochs] for name, values in longer.history.items()}
                 dataset = training.load_data(run)
-                return training.assess(run, model, dataset, history, prefix_of=longer.key)
+                record = training.assess(run, model, dataset, history, prefix_of=longer.key)
+                self._keep(model, record)
+                return record
         return None
 
-    def _keep(self, model: keras.Model, run: Run) -> None:
+    def _keep(self, model: keras.Model, record: Record) -> None:
         """Write the weights of a run: before its record, which says that the run is finished."""
-        for earlier in self._workspace(run).glob("outputs-*.npz"):
+        workspace = self._workspace(record.run)
+        for earlier in workspace.glob("outputs-*.npz"):
             earlier.unlink()  # they are those of weights that are now replaced
-        training.save_weights(model, self._workspace(run) / "weights.npz")
+        training.save_weights(model, workspace / "weights.npz")
+        (workspace / "finished").write_text(record.finished)
 
     def _store(self, record: Record | Analysis) -> None:
         path = self.folder / f"{record.study}.jsonl"
@@ -359,30 +378,63 @@ def publish(source: Path, target: Path) -> dict[str, int]:
     Returns:
         How many records of each study were added or renewed.
     """
-    gained = {}
-    for path in sorted(source.glob("*.jsonl")):
-        fresh = {record.key: record for record in read_study(path) if not record.stale}
+    paths = sorted(source.glob("*.jsonl"))
+    gained = dict.fromkeys((path.stem for path in paths), 0)
+    # Records first: they decide which analyses are those of the published models.
+    for kind in (Record, Analysis):
+        records = Ledger(target).records()
+        for path in paths:
+            fresh = {
+                each.key: each
+                for each in read_study(path)
+                if isinstance(each, kind) and _current(each, records)
+            }
 
-        def renewed(records: list, fresh=fresh, study=path.stem) -> list:
-            valid = {record.key: record for record in records if not record.stale}
-            gained[study] = len(fresh.keys() - valid.keys())
-            return list(({record.key: record for record in records} | fresh | valid).values())
+            def renewed(stored, fresh=fresh, kind=kind, records=records, study=path.stem) -> list:
+                valid = {
+                    each.key: each
+                    for each in stored
+                    if not isinstance(each, kind) or _current(each, records)
+                }
+                gained[study] += len(fresh.keys() - valid.keys())
+                return list(({each.key: each for each in stored} | fresh | valid).values())
 
-        update_study(target / path.name, renewed)
+            update_study(target / path.name, renewed)
     return gained
 
 
-def publish_weights(record: Record, model: keras.Model, target: Path) -> Path:
+def _current(stored: Record | Analysis, records: dict[str, Record]) -> bool:
+    """Whether present code makes the same of it; of an analysis, on the models of these records."""
+    if isinstance(stored, Record) or stored.stale:
+        return not stored.stale
+    models = [records.get(name) for name in stored.runs]
+    return (
+        all(models)
+        and not any(model.stale for model in models)
+        and stored.trained == tuple(model.finished for model in models)
+    )
+
+
+def publish_weights(record: Record, ledger: Ledger, target: Path) -> Path:
     """Publish the weights of one model in half precision, see `Ledger.exemplar`.
 
     Args:
         record: Of the run that trained the model.
-        model: The model.
+        ledger: Where the model is.
         target: The folder of published records.
+
+    Raises:
+        LedgerError: The weights that the record speaks of are not at hand.
     """
+    if ledger.trained(record.run) != record.finished:
+        raise LedgerError(
+            f"{ledger.cache} does not hold the weights that record {record.key} speaks of "
+            f"({record.run.label}), so none are published. Delete the line of the record in "
+            f"{record.study}.jsonl, execute the page that uses it, and publish both."
+        )
     weights = {
         weight.path: keras.ops.convert_to_numpy(weight).astype("float16")
-        for weight in model.weights
+        for weight in ledger.model(record.run).weights
     }
     path = _exemplar_path(target, record.key)
     with replaced_atomically(path) as temporary, temporary.open("wb") as file:

@@ -77,6 +77,9 @@ class Run:
         options = {k: float(v) if type(v) is int else v for k, v in self.options.items()}
         object.__setattr__(self, "options", options)
         object.__setattr__(self, "learning_rate", float(self.learning_rate))
+        for name, value in {**options, "learning_rate": self.learning_rate}.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{self.label}: {name} has to be finite, not {value}")
         methods.build(self.method, self.options)
         if bool(methods.METHODS[self.method].teacher_taps) != (self.teacher is not None):
             need = "takes no teacher" if self.teacher else "needs a teacher"
@@ -95,9 +98,6 @@ class Run:
                 raise ValueError(f"{name} has to be a whole number, not {value!r}") from None
             if value < least:
                 raise ValueError(f"{self.label}: {name} has to be at least {least}, not {value}")
-        for name, value in {**options, "learning_rate": self.learning_rate}.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"{self.label}: {name} has to be finite, not {value}")
         if not self.learning_rate > 0:
             raise ValueError(f"{self.label}: learning_rate has to be above 0")
         for source in filter(None, (self.teacher, self.init)):

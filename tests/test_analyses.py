@@ -7,7 +7,14 @@ import toy
 
 from kdutils import analyses
 from kdutils import ledger as ledger_module
-from kdutils.ledger import Ledger, publish, publish_weights, read_study, write_study
+from kdutils.ledger import (
+    Ledger,
+    LedgerError,
+    publish,
+    publish_weights,
+    read_study,
+    write_study,
+)
 
 pytestmark = pytest.mark.usefixtures("small")
 
@@ -97,6 +104,48 @@ def test_an_analysis_of_stale_runs_is_stale(ledger, trainer):
     assert ledger.analyse(spread, [run], "study").stale
 
 
+def trained_again(folder):
+    """Change records as training their runs anew would."""
+    path = folder / "study.jsonl"
+    write_study(
+        [
+            replace(each, finished="later") if hasattr(each, "run") else each
+            for each in read_study(path)
+        ],
+        path,
+    )
+
+
+def test_an_analysis_of_weights_that_were_replaced_is_stale(ledger, trainer):
+    run = toy.student()
+    ledger.analyse(spread, [run], "study")
+    assert [each.stale for each in ledger.analyses()] == [False]
+    trained_again(ledger.folder)
+    assert ledger.analyse(spread, [run], "study").stale
+    assert [each.stale for each in ledger.analyses()] == [True]
+
+
+def test_publishing_keeps_analyses_with_the_records_they_were_measured_on(
+    ledger, trainer, tmp_path
+):
+    run = toy.student()
+    fresh = ledger.analyse(spread, [run], "study")
+    target = tmp_path / "published"
+    publish(ledger.folder, target)
+    of_other_weights = replace(fresh, trained=("earlier",), values={"n": 4})
+    path = target / "study.jsonl"
+    stored = list(read_study(path))
+    write_study([stored[0], of_other_weights], path)
+    # The published record is the one that the new measurement was made on.
+    assert publish(ledger.folder, target) == {"study": 1}
+    assert list(read_study(path)) == stored
+    # Now the published record is of another training, and valid, so both stay as they are.
+    trained_again(target)
+    before = path.read_bytes()
+    assert publish(ledger.folder, target) == {"study": 0}
+    assert path.read_bytes() == before
+
+
 def test_numbers_are_kept_to_six_digits():
     values = {"a": np.float32(1 / 3), "b": [np.array([2 / 3, 1])], "c": 7, 4: "text"}
     kept = {"a": 0.333333, "b": [[0.666667, 1.0]], "c": 7, "4": "text"}
@@ -105,12 +154,13 @@ def test_numbers_are_kept_to_six_digits():
 
 def test_published_weights_serve_where_nothing_is_cached(ledger, trainer, tmp_path):
     record = ledger.obtain(toy.student(), "study")
-    model = ledger.model(record.run)
     fine = np.random.default_rng(0).normal(size=(16, 10)).astype("float32")
+    model = ledger.model(record.run)
     model.get_layer("logits").kernel.assign(fine)
+    ledger._keep(model, record)
     target = tmp_path / "published"
     publish(ledger.folder, target)
-    path = publish_weights(record, model, target)
+    path = publish_weights(record, ledger, target)
     assert path == target / "weights" / f"{record.key}.npz"
     elsewhere = Ledger(tmp_path / "new", published=target, cache=tmp_path / "none")
     loaded = elsewhere.exemplar(record.run).get_layer("logits").kernel
@@ -122,10 +172,21 @@ def test_weights_of_another_training_are_not_used(ledger, trainer, tmp_path):
     record = ledger.obtain(toy.student(), "study")
     target = tmp_path / "published"
     publish(ledger.folder, target)
-    publish_weights(replace(record, finished="earlier"), ledger.model(record.run), target)
+    publish_weights(record, ledger, target)
+    write_study([replace(record, finished="later")], target / "study.jsonl")
     elsewhere = Ledger(tmp_path / "new", published=target, cache=tmp_path / "none")
     elsewhere.exemplar(record.run)
     assert trainer.runs == [record.run, record.run]
+
+
+def test_weights_are_published_only_with_their_own_record(ledger, trainer, tmp_path):
+    record = ledger.obtain(toy.student(), "study")
+    nowhere = Ledger(ledger.folder, cache=tmp_path / "empty")
+    for unlike, where in [(replace(record, finished="later"), ledger), (record, nowhere)]:
+        with pytest.raises(LedgerError, match=f"does not hold the weights.*{record.key}"):
+            publish_weights(unlike, where, tmp_path / "published")
+    assert not (tmp_path / "published").exists()
+    assert trainer.runs == [record.run], "nothing is trained only to be refused"
 
 
 def test_an_exemplar_is_rounded_wherever_its_weights_come_from(ledger, trainer):

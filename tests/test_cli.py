@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from kdutils import cli, data, report
 from kdutils.data import DatasetError
-from kdutils.ledger import LedgerError, read_study, write_study
+from kdutils.ledger import Ledger, LedgerError, read_study, write_study
 
 pytestmark = pytest.mark.usefixtures("small")
 
@@ -86,6 +86,20 @@ def test_runs_lists_the_published_records_and_which_are_stale(results):
     ]
     assert table(run("runs").output) == listed
     assert table(run("runs", "--stale").output) == listed[1:]
+
+
+def measure(ledger, runs):
+    return {"models": len(runs)}
+
+
+def test_runs_lists_measurements_and_which_are_stale(results, trainer):
+    ledger = Ledger(results, cache=cli.BUILD / "cache")
+    analysis = ledger.analyse(measure, [toy.student()], "q04")
+    listed = [[analysis.key, "test_cli:measure", "1", "0", "q04", ""]]
+    assert table(run("runs").output)[-1:] == listed
+    assert table(run("runs", "--stale").output) == []
+    write_study([toy.record(toy.student(), finished="later"), analysis], results / "q04.jsonl")
+    assert table(run("runs", "--stale").output) == [[*listed[0][:-1], "stale"]]
 
 
 def test_keys_and_verdicts_stay_whole_on_a_narrow_terminal(results, monkeypatch):
@@ -221,6 +235,18 @@ def test_publish_adds_the_records_of_a_full_report(results):
     assert run("publish", "--ledger", str(full)).output == "q07: 1 published\n"
     assert len(list(read_study(results / "q07.jsonl"))) == 2
     assert run("publish", "--ledger", str(full)).output == "q07: 0 published\n"
+
+
+def test_publish_takes_the_weights_of_the_records_that_are_named(results, trainer, monkeypatch):
+    full = cli.BUILD / "ledger" / "full"
+    ledger = Ledger(full)
+    monkeypatch.setattr(Ledger, "_workspace", lambda *_: cli.BUILD / "cache")
+    record = ledger.obtain(toy.student(), "q07")
+    done = run("publish", "--ledger", str(full), "--weights", record.key[:8])
+    path = results / "weights" / f"{record.key}.npz"
+    assert f"{path}: weights of {record.run.label}" in done.output
+    assert path.exists()
+    assert run("publish", "--ledger", str(full), "--weights", "none").exit_code == 2
 
 
 def test_pair_names_what_it_wrote(monkeypatch):

@@ -201,6 +201,13 @@ def test_what_cannot_be_trained_is_refused(settings, message):
         Run(**{"model": "mnist_student"} | settings)
 
 
+@pytest.mark.parametrize("stop", [float("inf"), float("nan")])
+def test_an_option_that_is_no_number_is_refused_before_its_method_sees_it(stop):
+    options = {"temperature": 4.0, "alpha": 0.5, "stop_epoch": stop}
+    with pytest.raises(ValueError, match=f"stop_epoch has to be finite, not {stop}"):
+        Run("mnist_student", method="early_stopped_kd", options=options, teacher=TEACHER)
+
+
 @pytest.mark.parametrize("held_out_by_source", [None, 4000, 6000])
 @pytest.mark.parametrize("role", ["teacher", "init"])
 def test_sources_that_saw_the_validation_images_are_refused(role, held_out_by_source):
