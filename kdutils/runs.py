@@ -15,6 +15,8 @@ import numpy as np
 from kdutils import methods, models
 from kdutils.data.views import VIEWS
 
+SNAPSHOT_EPOCHS = 30
+
 
 def digest(content) -> str:
     """Short content hash, 16 hexadecimal digits, of anything JSON can hold."""
@@ -155,9 +157,15 @@ class Run:
         """Whether the weights of every epoch are kept, so that shorter runs cost nothing.
 
         True of MNIST teachers, which are studied by epoch; their learning rate is constant, so the
-        first epochs of a long training are exactly the short one.
+        first epochs of a long training are exactly the short one. Not of those that repeat a few
+        images for hundreds of epochs, at 4 MB each.
         """
-        return self.model == "mnist_teacher" and self.teacher is None and self.schedule is None
+        return (
+            self.model == "mnist_teacher"
+            and self.teacher is None
+            and self.schedule is None
+            and self.epochs <= SNAPSHOT_EPOCHS
+        )
 
     def to_json(self) -> dict:
         """Give the run in its stored form, without the fields that are `None`."""

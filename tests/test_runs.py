@@ -245,8 +245,9 @@ def test_a_shorter_run_differs_in_its_epochs_alone():
     assert LARGEST.epochs == 5
 
 
-def test_teachers_alone_keep_snapshots():
+def test_teachers_of_few_epochs_alone_keep_snapshots():
     assert TEACHER.keeps_snapshots
+    assert not replace(TEACHER, epochs=234).keeps_snapshots
     assert not DISTILLED.keeps_snapshots
     assert not Run("mnist_student").keeps_snapshots
 
