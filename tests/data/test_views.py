@@ -91,3 +91,43 @@ def test_waves_move_pixels_by_about_their_size():
             rows.append((bent.sum(axis=1) * np.arange(28)).sum() / bent.sum() - 14)
     assert len(rows) > 190
     assert 0.7 < np.std(rows) < 1.3
+
+
+def affine(deformation):
+    """Matrix and step, where pixels are taken from `matrix @ (pixel - middle) + middle + step`."""
+    pixels = np.stack(np.meshgrid(*[np.arange(28)] * 2, indexing="ij")).reshape(2, -1)
+    weights = deformation.weights.toarray()
+    whole = np.isclose(weights.sum(axis=1), 1)  # the others reach over the edge
+    sources = weights[whole] @ pixels.T
+    design = np.c_[pixels.T[whole] - 13.5, np.ones(whole.sum())]
+    solution, residuals, *_ = np.linalg.lstsq(design, sources - 13.5, rcond=None)
+    assert residuals.max() < 1e-6
+    return solution[:2].T, solution[2]
+
+
+@pytest.mark.parametrize(
+    ("setting", "size", "measure"),
+    [
+        ("turn", 10, lambda matrix, step: np.rad2deg(np.arctan2(matrix[1, 0], matrix[0, 0]))),
+        ("stretch", 0.1, lambda matrix, step: matrix[0, 0] - 1),
+        ("stretch", 0.1, lambda matrix, step: matrix[1, 1] - 1),
+        ("shear", 0.15, lambda matrix, step: matrix[0, 1]),
+        ("shift", 2, lambda matrix, step: step[0]),
+        ("shift", 2, lambda matrix, step: step[1]),
+    ],
+)
+def test_every_setting_moves_by_up_to_its_size_both_ways(setting, size, measure):
+    found = [
+        measure(*affine(views.Deformation(28, seed, **STILL | {setting: size})))
+        for seed in range(100)
+    ]
+    assert -size - 1e-6 < min(found) < -0.8 * size
+    assert 0.8 * size < max(found) < size + 1e-6
+
+
+def test_a_turn_keeps_lengths_and_a_shift_keeps_all_else():
+    matrix, step = affine(views.Deformation(28, 1, **STILL | {"turn": 10}))
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(2), atol=1e-6)
+    np.testing.assert_allclose(step, 0, atol=1e-6)
+    matrix, _ = affine(views.Deformation(28, 1, **STILL | {"shift": 2}))
+    np.testing.assert_allclose(matrix, np.eye(2), atol=1e-6)
