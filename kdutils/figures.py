@@ -601,6 +601,47 @@ def reliability_diagram(
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
+def architectures(figure: Figure, networks: Mapping[str, Sequence[tuple[str, str, int]]]) -> None:
+    """Networks side by side, each a column of layers from the input down.
+
+    Layers with parameters stand in a frame.
+
+    Args:
+        figure: where to draw; its height is set.
+        networks: for every network its layers: what it does, the shape that comes out, and how many
+            parameters it has.
+    """
+    most = max(len(layers) for layers in networks.values())
+    figure.set_figheight(0.62 * most + 0.5)
+    panels = figure.subplots(1, len(networks), squeeze=False)[0]
+    colors = itertools.cycle(mpl.rcParams["axes.prop_cycle"].by_key()["color"])
+    for axes, color, (name, layers) in zip(panels, colors, networks.items(), strict=False):
+        axes.set(xlim=(0, 1), ylim=(-most + 0.4, 0.6))
+        axes.axis("off")
+        axes.set_title(name)
+        reach = [0.43 if parameters else 0.2 for *_, parameters in layers]  # half a block's height
+        for row in range(1, len(layers)):
+            axes.annotate(
+                "",
+                (0.38, reach[row] - row),
+                (0.38, 1 - row - reach[row - 1]),
+                arrowprops={"arrowstyle": "-", "color": color, "lw": 1, "shrinkA": 0, "shrinkB": 0},
+            )
+        for row, (what, shape, parameters) in enumerate(layers):
+            weighs = parameters > 0
+            axes.annotate(
+                what + (f"\n{parameters:,} parameters" if weighs else ""),
+                (0.38, -row),
+                ha="center",
+                va="center",
+                fontsize=11 if weighs else 10,
+                bbox={"boxstyle": "round,pad=0.4", "facecolor": "none", "edgecolor": color}
+                if weighs
+                else None,
+            )
+            axes.annotate(shape, (1, -row), ha="right", va="center", fontsize=10)
+
+
 def weight_use(axes: Axes, networks: Mapping[str, pd.DataFrame]) -> None:
     """Parameters and MACs of every layer with a kernel, and the uses of each of its weights.
 

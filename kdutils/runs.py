@@ -141,11 +141,11 @@ class Run:
             self.views,
             f"only {self.classes}" if self.classes else "",
             f"{self.train_size} images" if self.train_size else "",
-            f"{self.epochs} epochs" if self.epochs != 12 else "",
+            _counted(self.epochs, "epoch") if self.epochs != 12 else "",
             f"batches of {self.batch_size}" if self.batch_size != 256 else "",
             f"rate {self.learning_rate:g}" if self.learning_rate != 1e-3 else "",
             self.schedule,
-            f"teacher of {self.teacher.epochs} epochs"
+            f"teacher of {_counted(self.teacher.epochs, 'epoch')}"
             if self.teacher and self.teacher.epochs != self.epochs
             else "",
             f"seed {self.seed}",
@@ -261,6 +261,10 @@ class Record:
     def from_json(cls, content: dict, **more) -> "Record":
         """Rebuild a record from its stored form; `more` are the fields that are not stored."""
         return cls(**{**content, "run": Run.from_json(content["run"])}, **more)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def key(run: Run, data_fingerprint: str, backend: str, precision: str) -> str:

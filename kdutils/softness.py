@@ -17,8 +17,8 @@ def target_share(
     """Share of the true class in the gradient of the distillation loss, `(N,)`.
 
     The gradient by the student's logits is `T (q^T - p^T)` (Hinton et al. 2015, equation 2). Its
-    components add up to zero, so the true class has at most half of their absolute sum: at one half
-    the other classes move together, against the true one, and are told nothing about each other.
+    components add up to zero, so the true class has at most half of their absolute sum, and exactly
+    half where all other classes are pushed the same way, against it, by whatever amounts.
 
     Args:
         teacher_logits: `(N, C)`.

@@ -163,6 +163,13 @@ DRAWINGS = {
     "reliability_diagram": lambda figure: figures.reliability_diagram(
         figure.subplots(), {"teacher": RELIABILITY}
     ),
+    "architectures": lambda figure: figures.architectures(
+        figure,
+        {
+            "teacher": [("pixels", "28 × 28 × 1", 0), ("convolution", "26 × 26 × 32", 320)],
+            "student": [("pixels", "28 × 28 × 1", 0), ("dense", "784", 615_440)],
+        },
+    ),
     "weight_use": lambda figure: figures.weight_use(figure.subplots(), LAYERS),
     "call_times": lambda figure: figures.call_times(figure.subplots(), CALLS),
     "explanation_grid": lambda figure: figures.explanation_grid(
@@ -629,3 +636,18 @@ def test_call_times_draw_median_and_quartiles_in_milliseconds():
         assert line.get_ydata() == pytest.approx([1 + side, side])
         np.testing.assert_allclose([s[:, 0] for s in spread.get_segments()], ends)
     assert [t.get_text() for t in figure.legends[0].texts] == ["teacher", "student"]
+
+
+def test_architectures_frame_what_has_parameters_and_say_how_many():
+    panels = drawn("architectures").axes
+    assert [axes.get_title() for axes in panels] == ["teacher", "student"]
+    for axes, layer, shape in (
+        (panels[0], "convolution\n320 parameters", "26 × 26 × 32"),
+        (panels[1], "dense\n615,440 parameters", "784"),
+    ):
+        texts = {text.get_text(): text for text in axes.texts if text.get_text()}
+        assert set(texts) == {"pixels", "28 × 28 × 1", layer, shape}
+        framed = [text for text in texts if texts[text].get_bbox_patch() is not None]
+        assert framed == [layer]
+        # From the input down, each beside the shape that comes out of it.
+        assert texts[layer].xy[1] == texts[shape].xy[1] < texts["pixels"].xy[1]
