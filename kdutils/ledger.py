@@ -111,10 +111,10 @@ class Ledger:
         Raises:
             LedgerError: A line is damaged.
         """
-        records = self.records()
+        stored = self._stored()
         return [
-            replace(each, stale=not _current(each, records))
-            for each in self._stored().values()
+            replace(each, stale=not _current(each, stored))
+            for each in stored.values()
             if isinstance(each, Analysis)
         ]
 

@@ -121,9 +121,19 @@ def percent(interval) -> str:
 
 def points(comparison) -> str:
     """Write a `kdutils.evaluation.Comparison` in percentage points with its range."""
-    text = f"{100 * comparison.difference:+.2f} points"
-    if comparison.count > 1:
-        text += f" ({100 * comparison.low:+.2f} to {100 * comparison.high:+.2f})"
+    ends = 100 * comparison.low, 100 * comparison.high
+    return _signed(100 * comparison.difference, *ends, comparison.count, 2, " points")
+
+
+def signed(interval, digits: int, unit: str = "") -> str:
+    """Write a difference, as a `kdutils.evaluation.Interval` in its own unit, with its range."""
+    return _signed(interval.mean, interval.low, interval.high, interval.count, digits, unit)
+
+
+def _signed(middle, low, high, count, digits, unit):
+    text = f"{middle:+.{digits}f}{unit}"
+    if count > 1:
+        text += f" ({low:+.{digits}f} to {high:+.{digits}f})"
     return text.replace("-", "−")
 
 
