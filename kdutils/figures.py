@@ -195,12 +195,14 @@ def learning_curves(axes: Axes, groups: Mapping[str, Sequence], quantity: str = 
     Args:
         axes: where to draw.
         groups: the records of every curve; the seeds of one group have as many epochs.
-        quantity: key of the history. Accuracies are drawn in percent, all else on a log scale.
+        quantity: key of the history, drawn on a log scale. Of an accuracy the error is drawn, in
+            percent: near 100 % it is what tells accuracies apart.
     """
-    scale = 100 if quantity.endswith("accuracy") else 1
+    is_accuracy = quantity.endswith("accuracy")
     labels = []
     for (label, records), style in zip(groups.items(), _styles(), strict=False):
-        values = scale * np.array([record.history[quantity] for record in records])
+        values = np.array([record.history[quantity] for record in records])
+        values = 100 * (1 - values) if is_accuracy else values
         epochs = np.arange(1, values.shape[1] + 1)
         every = -(-len(epochs) // 20)  # more markers than that would run together
         axes.plot(epochs, values.mean(axis=0), **style, markersize=5, markevery=every)
@@ -212,13 +214,11 @@ def learning_curves(axes: Axes, groups: Mapping[str, Sequence], quantity: str = 
     axes.set_xlabel("Epoch")
     name = quantity.replace("val_", "validation ").replace("_", " ").capitalize()
     name = name.replace("nll", "NLL")
-    if scale == 100:
-        axes.set_ylabel(f"{name} (%)")
-    else:
-        axes.set_yscale("log", subs=[])
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.set_ylabel(f"{name} (log scale)")
+    name = name.replace("accuracy", "error").replace("Accuracy", "Training error")
+    axes.set_yscale("log", subs=[])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_ylabel(f"{name} ({'%, ' * is_accuracy}log scale)")
     _label_right(axes, labels)
 
 
@@ -236,7 +236,8 @@ def interval_curves(
         curves: for every group the values `(seeds,)` at every position.
         xlabel: what the positions are, with unit.
         ylabel: what the values are, with unit.
-        levels: groups that do not depend on the position: a line at their mean.
+        levels: groups that do not depend on the position: a line at their mean, a band for its
+            interval.
     """
     labels, styles = [], _styles()
     for label, curve in curves.items():
@@ -250,8 +251,11 @@ def interval_curves(
         labels.append((label, groups[-1].mean(), style["color"]))
     for label, values in (levels or {}).items():
         style = next(styles)
-        axes.axhline(np.mean(values), **style | {"marker": ""})
-        labels.append((label, np.mean(values), style["color"]))
+        interval = mean_interval(values)
+        if interval.count > 1:
+            axes.axhspan(interval.low, interval.high, color=style["color"], alpha=0.2, lw=0)
+        axes.axhline(interval.mean, **style | {"marker": ""})
+        labels.append((label, interval.mean, style["color"]))
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     _label_right(axes, labels)

@@ -382,12 +382,19 @@ def test_learning_curves_draw_mean_and_range():
     assert {t.get_text() for t in axes.texts} == set(HISTORIES)
 
 
-def test_learning_curves_draw_accuracies_in_percent():
+@pytest.mark.parametrize(
+    ("quantity", "label"),
+    [
+        ("val_accuracy", "Validation error (%, log scale)"),
+        ("accuracy", "Training error (%, log scale)"),
+    ],
+)
+def test_learning_curves_draw_accuracies_as_errors(quantity, label):
     axes = Figure(layout="constrained").subplots()
-    figures.learning_curves(axes, {"a": records(1, val_accuracy=[[0.9, 0.95]])}, "val_accuracy")
-    np.testing.assert_allclose(axes.lines[0].get_ydata(), [90, 95])
-    assert axes.get_ylabel() == "Validation accuracy (%)"
-    assert axes.get_yscale() == "linear"
+    figures.learning_curves(axes, {"a": records(1, **{quantity: [[0.9, 0.95]]})}, quantity)
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [10, 5])
+    assert axes.get_ylabel() == label
+    assert axes.get_yscale() == "log"
 
 
 def test_interval_curves_draw_means_intervals_and_levels():
