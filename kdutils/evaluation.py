@@ -129,6 +129,11 @@ def prediction_interval(values: Iterable[float], level: float = 0.95) -> Interva
     return replace(known, low=float(low), high=float(high))
 
 
+def standard_error(accuracy: float, count: int) -> float:
+    """Binomial standard error of one accuracy on so many images, as fractions."""
+    return float(np.sqrt(accuracy * (1 - accuracy) / count))
+
+
 def accuracies(records: Iterable) -> np.ndarray:
     """Accuracies `(n,)` as fractions of the evaluated images, ordered by seed.
 

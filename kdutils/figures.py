@@ -108,11 +108,8 @@ def temperature_curve(
     _error_bars(axes, temperatures, values, style)
     labels = [("student\nwith KD", values[-1].mean(), style["color"])]
     if without_kd:
-        interval = mean_interval(100 * accuracies(without_kd))
-        if interval.count > 1:
-            axes.axhspan(interval.low, interval.high, color=without_style["color"], alpha=0.2, lw=0)
-        axes.axhline(interval.mean, **without_style | {"marker": ""})
-        labels.append(("student\nwithout KD", interval.mean, without_style["color"]))
+        mean = _level(axes, 100 * accuracies(without_kd), without_style)
+        labels.append(("student\nwithout KD", mean, without_style["color"]))
     if teacher:
         mean = 100 * accuracies(teacher).mean()
         axes.axhline(mean, **teacher_style | {"marker": ""})
@@ -251,11 +248,7 @@ def interval_curves(
         labels.append((label, groups[-1].mean(), style["color"]))
     for label, values in (levels or {}).items():
         style = next(styles)
-        interval = mean_interval(values)
-        if interval.count > 1:
-            axes.axhspan(interval.low, interval.high, color=style["color"], alpha=0.2, lw=0)
-        axes.axhline(interval.mean, **style | {"marker": ""})
-        labels.append((label, interval.mean, style["color"]))
+        labels.append((label, _level(axes, values, style), style["color"]))
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     _label_right(axes, labels)
@@ -865,6 +858,15 @@ def _error_bars(axes, positions, groups, style):
     means = [interval.mean for interval in intervals]
     ends = [[i.mean - i.low, i.high - i.mean] for i in intervals]
     axes.errorbar(positions, means, yerr=np.transpose(ends), **style, markersize=7)
+
+
+def _level(axes, values, style):
+    """Draws a line at the mean of values and a band for its interval, and returns the mean."""
+    interval = mean_interval(values)
+    if interval.count > 1:
+        axes.axhspan(interval.low, interval.high, color=style["color"], alpha=0.2, lw=0)
+    axes.axhline(interval.mean, **style | {"marker": ""})
+    return interval.mean
 
 
 def _heatmap(axes, fractions, columns, rows, **options):

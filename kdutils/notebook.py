@@ -130,11 +130,16 @@ def signed(interval, digits: int, unit: str = "") -> str:
     return _signed(interval.mean, interval.low, interval.high, interval.count, digits, unit)
 
 
+def change(value: float, digits: int) -> str:
+    """Write a single difference with its sign."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
 def _signed(middle, low, high, count, digits, unit):
-    text = f"{middle:+.{digits}f}{unit}"
+    text = f"{change(middle, digits)}{unit}"
     if count > 1:
-        text += f" ({low:+.{digits}f} to {high:+.{digits}f})"
-    return text.replace("-", "−")
+        text += f" ({change(low, digits)} to {change(high, digits)})"
+    return text
 
 
 def no_difference(comparison) -> str:

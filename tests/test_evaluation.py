@@ -24,6 +24,12 @@ def seeds(*counts, **changes):
     return [record(correct, seed, **changes) for seed, correct in enumerate(counts)]
 
 
+def test_the_standard_error_of_an_accuracy_is_binomial():
+    assert evaluation.standard_error(0.988, 10_000) == pytest.approx(0.0010888, rel=1e-4)
+    assert evaluation.standard_error(0.5, 25) == pytest.approx(0.1)
+    assert evaluation.standard_error(1.0, 25) == 0
+
+
 def test_mean_interval_is_students():
     values = [0.98, 0.985, 0.99]
     interval = evaluation.mean_interval(values)

@@ -218,6 +218,8 @@ def test_signed_differences_keep_their_unit_and_digits():
     interval = Interval(mean=-0.0058, sd=0.01, low=-0.0109, high=0.0007, count=10)
     assert notebook.signed(interval, 4) == "−0.0058 (−0.0109 to +0.0007)"
     assert notebook.signed(replace(interval, mean=5.52, count=1), 1, " points") == "+5.5 points"
+    assert notebook.change(-0.0058, 4) == "−0.0058"
+    assert notebook.change(5.52, 1) == "+5.5"
 
 
 @pytest.mark.parametrize(
