@@ -143,6 +143,15 @@ def accuracies(records: Iterable) -> np.ndarray:
     return np.array([r.metrics["correct"] / r.metrics["count"] for r in _by_seed(records)])
 
 
+def mean_accuracy(records: Iterable) -> Interval:
+    """`mean_interval` of the `accuracies` of one method's records.
+
+    Raises:
+        ValueError: there is no record, or a seed comes twice.
+    """
+    return mean_interval(accuracies(records))
+
+
 def pair(first: Iterable, second: Iterable) -> tuple[list, list]:
     """Both lists of records in the order of their seeds, so that equal places belong together.
 

@@ -69,6 +69,12 @@ def test_accuracies_are_ordered_by_seed():
     assert evaluation.accuracies(records).tolist() == [0.981, 0.982, 0.983]
 
 
+def test_the_mean_accuracy_has_the_interval_of_its_seeds():
+    interval = evaluation.mean_accuracy(seeds(9810, 9820, 9830))
+    assert interval == evaluation.mean_interval([0.981, 0.982, 0.983])
+    assert interval.mean == pytest.approx(0.982)
+
+
 def test_accuracies_refuse_a_seed_that_comes_twice_and_no_records():
     with pytest.raises(ValueError, match=r"seeds \[1\] come more than once"):
         evaluation.accuracies([record(9810, 0), record(9820, 1), record(9830, 1)])
