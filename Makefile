@@ -22,6 +22,7 @@ test: .venv/test
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/python -m pytest
+	KERAS_BACKEND=jax JAX_ENABLE_X64=1 $(BIN)/python -m pytest -n 2 tests/methods
 
 lab: .venv/test
 	$(BIN)/jupyter lab notebooks

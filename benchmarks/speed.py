@@ -18,8 +18,9 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
-from kdutils import data, methods, models, training
-from kdutils.methods.distiller import Distiller
+from kdutils import data, models
+from kdutils.task1 import Protocol
+from kdutils.training_speed import training_of
 
 BATCH, STEPS, ROUNDS = 256, 234, 3
 TEMPERATURE, ALPHA = 4.0, 0.5
@@ -30,14 +31,14 @@ STUDENT_FLOP = 2 * BATCH * STEPS * (3 * (784 * 784 + 784 * 10) + 2 * 784 * 784)
 
 def main() -> None:
     """Measure every way in turns, and print the table."""
+    protocol = Protocol(batch_size=BATCH)
     part = data.load("mnist").train.take(np.arange(BATCH * STEPS))
     teacher = models.build("mnist_teacher")
     teacher.trainable = False
-    targets = training.outputs(teacher, part)
     scaled = part.images.astype("float32")
     ways = {
-        "teacher": (fit(models.build("mnist_teacher"), None, part), 1.0),
-        "student with KD": (fit(models.build("mnist_student"), targets, part), 1.0),
+        "teacher": (training_of(protocol.teacher(0), STEPS), 1.0),
+        "student with KD": (training_of(protocol.distilled(0, TEMPERATURE, ALPHA), STEPS), 1.0),
         "keras.distillation.Distiller": keras_distiller(teacher, scaled, part.labels),
         "eager loop": eager_loop(teacher, scaled, part.labels),
         "large matrix product": (matrix_product, STUDENT_FLOP / matrix_product.flop),
@@ -60,27 +61,6 @@ def main() -> None:
             f"{medians[name] / medians['student with KD']:.2f}",
         )
     Console().print(table)
-
-
-def fit(model, targets, part):
-    """One epoch of the report's own training."""
-    supervised = targets is None
-    method = methods.build(None, {}) if supervised else methods.build("kd", options())
-    distiller = Distiller(model, method)
-    distiller.compile(
-        optimizer=keras.optimizers.Adam(1e-3),
-        metrics=[keras.metrics.SparseCategoricalAccuracy()],
-        jit_compile=keras.backend.backend() == "jax",
-    )
-    inputs = {"images": part.images}
-    if not supervised:
-        inputs["teacher"] = targets.of(part.ids)
-    return lambda: distiller.fit(inputs, part.labels, batch_size=BATCH, shuffle=False, verbose=0)
-
-
-def options() -> dict:
-    """Temperature and balance of every way."""
-    return {"temperature": TEMPERATURE, "alpha": ALPHA}
 
 
 def keras_distiller(teacher, images, labels):

@@ -24,6 +24,7 @@ from scipy import stats
 from scipy.special import softmax
 
 from kdutils import data, models
+from kdutils.autodiff import gradients
 from kdutils.data.dataset import stratified_indices
 from kdutils.evaluation import mean_interval
 from kdutils.ledger import Ledger
@@ -60,28 +61,11 @@ def input_gradients(model: keras.Model, inputs: np.ndarray, classes: np.ndarray)
 
 
 def _gradients(model, inputs, classes):
-    # Keras has no gradient of its own, so this is the one place that asks for the backend.
-    def total(inputs):  # images do not mix, so each finds its own gradient in that of the sum
-        return ops.sum(class_scores(model(inputs, training=False), classes))
+    # Images do not mix, so each finds its own gradient in that of the sum.
+    def scores(inputs):
+        return class_scores(model(inputs, training=False), classes)
 
-    inputs = ops.convert_to_tensor(inputs, "float32")
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            score = total(inputs)
-        gradients = tape.gradient(score, inputs)
-    elif keras.backend.backend() == "jax":
-        import jax
-
-        gradients = jax.grad(total)(inputs)
-    else:
-        import torch
-
-        inputs.requires_grad_()
-        (gradients,) = torch.autograd.grad(total(inputs), inputs)
-    return ops.convert_to_numpy(gradients)
+    return gradients(scores, np.asarray(inputs, "float32"))[0]
 
 
 def integrated_gradients(

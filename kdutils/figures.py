@@ -29,7 +29,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator
 from statsmodels.stats.proportion import proportion_confint
 
-from kdutils.evaluation import accuracies, mean_interval, pair, prediction_interval
+from kdutils.evaluation import accuracies, compare, mean_interval, pair, prediction_interval
 
 WIDTH = 640  # pixels on the page, which has 96 to the inch; the files have twice as many
 HEIGHT = 400
@@ -812,6 +812,43 @@ def rank_correlations(figure: Figure, groups: Mapping[str, Mapping[str, Sequence
     panels[0].set_yticks(range(len(models)), labels=list(models))
     panels[0].set_ylim(len(models) - 0.5, -0.5)
     figure.supxlabel("Rank correlation with the teacher's map")
+
+
+def ranking(
+    figure: Figure, groups: Mapping[str, Sequence], reference: str, floor: Sequence
+) -> None:
+    """Methods ranked by accuracy: accuracy on the left, difference to one of them on the right.
+
+    Args:
+        figure: where to draw.
+        groups: the records of every method, with the same seeds.
+        reference: the method that all others are held against.
+        floor: records of training on labels alone, a line on both sides.
+
+    Raises:
+        ValueError: the groups cannot be paired, see `kdutils.evaluation.pair`.
+    """
+    figure.set_figheight(1.6 + 0.36 * len(groups))
+    left, right = figure.subplots(1, 2, sharey=True)
+    ranked = sorted(groups, key=lambda name: -accuracies(groups[name]).mean())
+    style, line = itertools.islice(_styles(), 2)
+    line = {"color": line["color"], "linestyle": line["linestyle"]}
+    dots = style | {"linestyle": "", "markersize": 6}
+    for row, name in enumerate(ranked):
+        mean = mean_interval(100 * accuracies(groups[name]))
+        ends = [[mean.mean - mean.low], [mean.high - mean.mean]]
+        left.errorbar(mean.mean, row, xerr=ends, **dots)
+        if name != reference:
+            change = compare(groups[name], groups[reference])
+            ends = [[change.difference - change.low], [change.high - change.difference]]
+            right.errorbar(100 * change.difference, row, xerr=100 * np.array(ends), **dots)
+    left.axvline(100 * accuracies(floor).mean(), **line)
+    right.axvline(100 * compare(floor, groups[reference]).difference, **line)
+    right.axvline(0, color=mpl.rcParams["text.color"], lw=1)
+    left.set_yticks(range(len(ranked)), labels=ranked)
+    left.set_ylim(len(ranked) - 0.5, -0.5)
+    left.set_xlabel(_accuracy_label(floor))
+    right.set_xlabel(f"Points above {reference}")
 
 
 def _png(draw, theme):

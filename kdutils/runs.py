@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
-from kdutils import methods, models
+from kdutils import data, methods, models
 from kdutils.data.views import VIEWS
 
 SNAPSHOT_EPOCHS = 30
@@ -103,10 +103,11 @@ class Run:
         if not self.learning_rate > 0:
             raise ValueError(f"{self.label}: learning_rate has to be above 0")
         for source in filter(None, (self.teacher, self.init)):
-            if self.validation and source.validation != self.validation:
+            alike = source.data == self.data or data.base(source.data) == data.base(self.data)
+            if self.validation and not (alike and source.validation == self.validation):
                 raise ValueError(
                     f"{self.label}: {source.label} has trained on the images held out for "
-                    f"validation; it has to hold out the same {self.validation}"
+                    f"validation; it has to hold out the same {self.validation} of {self.data}"
                 )
 
     def _check_images(self):
@@ -162,7 +163,7 @@ class Run:
         """
         return (
             self.model == "mnist_teacher"
-            and self.teacher is None
+            and self.method is None
             and self.schedule is None
             and self.epochs <= SNAPSHOT_EPOCHS
         )

@@ -16,6 +16,7 @@ from scipy.special import softmax
 from kdutils import data, methods, metrics, models, provenance
 from kdutils.data import views
 from kdutils.methods.distiller import Distiller
+from kdutils.models.taps import tapped
 from kdutils.paths import replaced_atomically
 from kdutils.runs import Record, Run, pack
 
@@ -39,7 +40,7 @@ class Outputs:
     values: dict[str, np.ndarray]
 
     def of(self, ids: np.ndarray) -> dict[str, np.ndarray]:
-        """Look up samples.
+        """Look up samples; `rows` tells where each of them stands among all.
 
         Raises:
             KeyError: One of them has no output.
@@ -49,7 +50,7 @@ class Outputs:
         if not np.array_equal(self.ids[rows], ids):
             missing = np.setdiff1d(ids, self.ids)
             raise KeyError(f"no teacher outputs for {len(missing)} samples, such as {missing[:3]}")
-        return {tap: values[rows] for tap, values in self.values.items()}
+        return {tap: values[rows] for tap, values in self.values.items()} | {"rows": rows}
 
 
 def outputs(model: keras.Model, part: data.Part, taps: tuple[str, ...] = ("logits",)) -> Outputs:
@@ -58,10 +59,9 @@ def outputs(model: keras.Model, part: data.Part, taps: tuple[str, ...] = ("logit
     Args:
         model: A model with the named layers.
         part: The images; their ids ascend.
-        taps: Names of layers.
+        taps: Names of layers, see `kdutils.models.taps`.
     """
-    tapped = keras.Model(model.inputs, {tap: model.get_layer(tap).output for tap in taps})
-    values = tapped.predict(part.images, batch_size=PREDICTION_BATCH, verbose=0)
+    values = tapped(model, taps).predict(part.images, batch_size=PREDICTION_BATCH, verbose=0)
     # In half precision NumPy could neither store them nor compute with them.
     return Outputs(part.ids, {tap: np.asarray(value, "float32") for tap, value in values.items()})
 
@@ -110,6 +110,9 @@ def train(
     student = models.build(run.model, run.seed)
     if initial is not None:
         student.set_weights(initial.get_weights())
+    said = teacher[0].values if teacher else {}
+    shapes = {tap: values.shape[1:] for tap, values in said.items()}
+    method.prepare(student, shapes, len(dataset.train), run.seed)
     distiller = Distiller(student, method)
     distiller.compile(
         optimizer=keras.optimizers.Adam(_learning_rate(run, steps)),
@@ -233,8 +236,9 @@ def _training_scores(model: keras.Model, part: data.Part, teacher: Outputs | Non
     logits = outputs(model, part).values["logits"]
     scores = metrics.classification_metrics(logits, part.labels)
     scores = {name: scores[name] for name in ("accuracy", "nll", "entropy")}
-    if teacher is not None and "logits" in teacher.values:
-        taught = teacher.of(part.ids)["logits"]
+    taught = teacher and teacher.of(part.ids).get("logits")
+    # A teacher of other classes, such as known subclasses, cannot be compared by class.
+    if taught is not None and taught.shape == logits.shape:
         agreement = taught.argmax(axis=1) == logits.argmax(axis=1)
         scores["teacher_kl"] = metrics.kullback_leibler(taught, logits)
         scores["teacher_agreement"] = float(agreement.mean())

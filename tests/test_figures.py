@@ -119,6 +119,9 @@ DRAWINGS = {
     "tuning_heatmap": lambda figure: figures.tuning_heatmap(
         figure.subplots(), [2, 4, 8], [0.5, 0.9], GRID, (8, 0.9)
     ),
+    "ranking": lambda figure: figures.ranking(
+        figure, {"KD": CURVE[4], "teacher": TEACHER, "low": WITHOUT}, "KD", WITHOUT
+    ),
     "paired_seeds": lambda figure: figures.paired_seeds(
         figure.subplots(), {"without KD": WITHOUT, "with KD": CURVE[4]}
     ),
@@ -366,6 +369,21 @@ def test_paired_seeds_refuses_other_seeds():
     axes = Figure().subplots()
     with pytest.raises(ValueError, match="seed by seed"):
         figures.paired_seeds(axes, {"without KD": WITHOUT, "with KD": CURVE[4][:2]})
+
+
+def test_the_ranking_goes_from_the_best_down_and_compares_with_one_of_them():
+    left, right = drawn("ranking").axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["teacher", "KD", "low"]
+    groups = {"teacher": TEACHER, "KD": CURVE[4], "low": WITHOUT}
+    means = [100 * evaluation.accuracies(group).mean() for group in groups.values()]
+    np.testing.assert_allclose([bars.lines[0].get_xdata()[0] for bars in left.containers], means)
+    differences = [
+        100 * evaluation.compare(groups[name], CURVE[4]).difference for name in ("teacher", "low")
+    ]
+    found = [bars.lines[0].get_xdata()[0] for bars in right.containers]
+    np.testing.assert_allclose(found, differences)
+    assert left.get_ylim() == (2.5, -0.5)
+    assert right.get_xlabel() == "Points above KD"
 
 
 def test_learning_curves_draw_mean_and_range():

@@ -60,6 +60,17 @@ def digest_of(tmp_path, monkeypatch):
     provenance.module_digest.cache_clear()
 
 
+@pytest.mark.parametrize("name", provenance.SAME_BITS)
+def test_what_is_said_to_be_the_same_is_what_is_there(name, monkeypatch):
+    # An entry that no longer fits the module does nothing, and has to go.
+    now, before = provenance.SAME_BITS[name]
+    assert provenance.module_digest(name) == before
+    monkeypatch.setattr(provenance, "SAME_BITS", {})
+    provenance.module_digest.cache_clear()
+    assert provenance.module_digest(name) == now
+    provenance.module_digest.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -149,6 +160,35 @@ def test_a_run_depends_on_its_views_and_on_the_methods_its_own_builds_on(monkeyp
     assert code_digest(stopped) != before[0]
     assert code_digest(seen) != before[1]
     assert code_digest(STUDENT) == before[2]
+
+
+def test_a_module_that_was_taken_out_of_another_counts_once_it_changes(monkeypatch):
+    options = {
+        "distance_weight": 1,
+        "angle_weight": 1,
+        "angle_samples": 8,
+        "soft_weight": 1,
+        "temperature": 4,
+    }
+    run = Run("mnist_student", method="relational", options=options, teacher=TEACHER)
+    original = provenance.module_digest
+    now = {"kdutils.methods.geometry": None}
+    monkeypatch.setattr(
+        provenance, "module_digest", lambda name: now[name] if name in now else original(name)
+    )
+    taken_out = code_digest(run)
+    monkeypatch.setattr(
+        provenance,
+        "_method_modules",
+        lambda method, modules=provenance._method_modules: modules(method) - set(now),
+    )
+    assert code_digest(run) == taken_out
+    monkeypatch.undo()
+    now["kdutils.methods.geometry"] = "new"
+    monkeypatch.setattr(
+        provenance, "module_digest", lambda name: now[name] if name in now else original(name)
+    )
+    assert code_digest(run) != taken_out
 
 
 def test_settings_are_no_part_of_the_code():

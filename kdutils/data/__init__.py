@@ -5,6 +5,8 @@ Each data set is a module of this package, named in `DATASETS`, which defines
 * ``CLASSES`` (tuple of str) and ``POSITIVE`` (int or None), as in `Dataset`,
 * ``TRAIN_SIZE`` (int), the number of images in its training part,
 * ``read()``, which returns its training and test `Part`, verified, or raises `DatasetError`,
+  or ``BASE``, the name of another data set, and ``derive(dataset)``, which makes of that one,
+  loaded and split, the data set itself: so the two are split alike,
 * ``fingerprint()``, which returns a short text that changes whenever the data do,
 * ``status()``, which returns two texts, a state and a detail, and fetches nothing.
 """
@@ -16,10 +18,11 @@ import numpy as np
 
 from kdutils.data.dataset import Dataset, DatasetError, Part, stratified_indices
 
-__all__ = ["DATASETS", "Dataset", "DatasetError", "Part", "fingerprint", "load", "status"]
+__all__ = ["DATASETS", "Dataset", "DatasetError", "Part", "base", "fingerprint", "load", "status"]
 
 DATASETS = {
     "mnist": "kdutils.data.mnist",
+    "mnist_2x5": "kdutils.data.mnist_2x5",
 }
 
 
@@ -46,6 +49,8 @@ def load(
     """
     module = _module(name)
     _check_sizes(name, module, validation, train_size, split_seed)
+    if base(name) != name:
+        return module.derive(load(module.BASE, validation, train_size, split_seed))
     train, test = module.read()
     held_out = None
     if validation:
@@ -57,6 +62,15 @@ def load(
     return Dataset(
         name, train, held_out, test, module.CLASSES, module.POSITIVE, module.fingerprint()
     )
+
+
+def base(name: str) -> str:
+    """Returns the data set whose images, and whose splits, a data set has: mostly its own name.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    return getattr(_module(name), "BASE", name)
 
 
 def fingerprint(name: str) -> str:

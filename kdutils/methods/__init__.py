@@ -2,11 +2,26 @@
 
 import inspect
 
+from kdutils.methods.causal import InterventionalDistillation
+from kdutils.methods.contrastive import InBatchContrast
+from kdutils.methods.decoupled import DecoupledDistillation
+from kdutils.methods.dist import RelationsOfPredictions
 from kdutils.methods.distiller import Method, Supervised
 from kdutils.methods.early_stopped import EarlyStoppedDistillation
+from kdutils.methods.extractive import ExtractiveDistillation
+from kdutils.methods.fitnets import HintedDistillation, Hints
 from kdutils.methods.kd import KnowledgeDistillation
 from kdutils.methods.label_smoothing import LabelSmoothing
 from kdutils.methods.logits import LogitRegression
+from kdutils.methods.memory_bank import MemoryBankContrast
+from kdutils.methods.relational import RelationalDistillation
+from kdutils.methods.standardized import StandardizedDistillation
+from kdutils.methods.student_friendly import StudentFriendlyTeaching
+from kdutils.methods.subclass import (
+    KnownSubclassDistillation,
+    SubclassDistillation,
+    SubclassTeaching,
+)
 
 METHODS: dict[str | None, type[Method]] = {
     None: Supervised,
@@ -14,6 +29,20 @@ METHODS: dict[str | None, type[Method]] = {
     "logits": LogitRegression,
     "early_stopped_kd": EarlyStoppedDistillation,
     "label_smoothing": LabelSmoothing,
+    "interventional": InterventionalDistillation,
+    "extractive": ExtractiveDistillation,
+    "subclass_teaching": SubclassTeaching,
+    "subclass": SubclassDistillation,
+    "known_subclass": KnownSubclassDistillation,
+    "student_friendly_teaching": StudentFriendlyTeaching,
+    "relational": RelationalDistillation,
+    "hints": Hints,
+    "hinted_kd": HintedDistillation,
+    "contrast": InBatchContrast,
+    "contrast_with_memory": MemoryBankContrast,
+    "decoupled": DecoupledDistillation,
+    "dist": RelationsOfPredictions,
+    "standardized": StandardizedDistillation,
 }
 
 

@@ -4,21 +4,32 @@ import keras
 from keras import ops
 
 from kdutils.models.initialise import require_logits
+from kdutils.models.taps import tapped
 
 
 class Method(keras.layers.Layer):
     """What a student learns from: named loss terms with their weights.
 
-    A method that trains extra modules (regressors, heads) makes them as sublayers; the optimiser
-    trains them with the student, and they are never saved in it.
+    A method that trains extra modules (regressors, heads) makes them in `prepare` as sublayers; the
+    optimiser trains them with the student, and they are never saved in it.
     """
 
     teacher_taps: tuple[str, ...] = ("logits",)
-    """Layers of the teacher whose outputs the method reads."""
+    """Layers of the teacher whose outputs the method reads, see `kdutils.models.taps`."""
     student_taps: tuple[str, ...] = ("logits",)
-    """Layers of the student whose outputs the method reads."""
+    """Layers of the student whose outputs the method reads, likewise."""
     term_names: tuple[str, ...] = ("hard",)
     """Names of the loss terms, under which the history keeps them."""
+
+    def prepare(self, student: keras.Model, teacher: dict, images: int, seed: int) -> None:
+        """Make what the method needs besides the student, before the training; most need nothing.
+
+        Args:
+            student: What will be trained.
+            teacher: Shapes of the teacher's tapped outputs, by name, without the batch.
+            images: Number of training images.
+            seed: Of the run; what is drawn has to depend on it alone.
+        """
 
     def begin_epoch(self, epoch: int) -> None:
         """Prepare for an epoch, counted from 0; most methods treat all epochs alike."""
@@ -28,7 +39,8 @@ class Method(keras.layers.Layer):
 
         Args:
             labels: `(B,)` true classes.
-            teacher: Outputs of the teacher's tapped layers, by name; each `(B, …)`.
+            teacher: Outputs of the teacher's tapped layers, by name, each `(B, …)`; and `rows`,
+                `(B,)`, where each image stands among all training images.
             student: Outputs of the student's tapped layers, by name; each `(B, …)`.
 
         Returns:
@@ -102,11 +114,8 @@ class Distiller(keras.Model):
         require_logits(student)
         self.student = student
         self.method = method
-        self.tapped = keras.Model(
-            student.inputs,
-            {tap: student.get_layer(tap).output for tap in {"logits", *method.student_taps}},
-        )
-        self.built = True  # the student is, and nothing here has weights of its own
+        self.tapped = tapped(student, {"logits", *method.student_taps})
+        self.built = True  # the student is, and a method makes its modules in `prepare`
         self.term_means = {name: keras.metrics.Mean(name=name) for name in method.term_names}
 
     def call(self, inputs, training=None):

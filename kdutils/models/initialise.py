@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+OWN_SEEDS = 1_000_000  # for what is no network of the report, so that it has no network's numbers
+
 
 def initialise(model: keras.Model, seed: int) -> None:
     """Draw the kernels of a model from NumPy, so that every backend starts from the same weights.

@@ -3,19 +3,24 @@
 import keras
 from keras import layers
 
+from kdutils.models.heads import head
+
 PIXEL_SCALE = 1 / 255
 
 
-def mnist_teacher(seed: int) -> keras.Model:
-    """Figure 2's convolutional network: 1,011,466 parameters.
+def mnist_teacher(seed: int, classes: int = 10, subclasses: int = 1) -> keras.Model:
+    """Figure 2's convolutional network: 1,011,466 parameters with ten classes.
 
     The first pooling has stride 1, as in the figure, which is why 7744 values reach the dense part.
 
     Args:
         seed: Fixes the dropout masks.
+        classes: Number of classes.
+        subclasses: Of each class, see `kdutils.models.heads`.
 
     Returns:
-        `(B, 28, 28, 1)` pixels 0–255 → `(B, 10)` logits; layers `pool1`, `pool2`, `fc`, `logits`.
+        `(B, 28, 28, 1)` pixels 0–255 → `(B, classes)` logits; layers `pool1`, `pool2`, `fc` and
+        `logits`.
     """
     pixels = keras.Input((28, 28, 1), name="pixels")
     x = layers.Rescaling(PIXEL_SCALE, name="scale")(pixels)
@@ -27,18 +32,19 @@ def mnist_teacher(seed: int) -> keras.Model:
     x = layers.Dropout(0.5, seed=2 * seed, name="dropout1")(x)
     x = layers.Dense(128, activation="relu", name="fc")(x)
     x = layers.Dropout(0.5, seed=2 * seed + 1, name="dropout2")(x)
-    logits = layers.Dense(10, name="logits")(x)
-    return keras.Model(pixels, logits, name="mnist_teacher")
+    return keras.Model(pixels, head(x, classes, subclasses), name="mnist_teacher")
 
 
-def mnist_student(seed: int) -> keras.Model:
-    """Figure 3's fully connected network: 1,238,730 parameters.
+def mnist_student(seed: int, classes: int = 10, subclasses: int = 1) -> keras.Model:
+    """Figure 3's fully connected network: 1,238,730 parameters with ten classes.
 
     Args:
         seed: Unused: nothing in this network is drawn while it trains.
+        classes: Number of classes.
+        subclasses: Of each class, see `kdutils.models.heads`.
 
     Returns:
-        `(B, 28, 28, 1)` pixels 0–255 → `(B, 10)` logits; layers `h1`, `h2`, `logits`.
+        `(B, 28, 28, 1)` pixels 0–255 → `(B, classes)` logits; layers `h1`, `h2`, `logits`.
     """
     del seed
     pixels = keras.Input((28, 28, 1), name="pixels")
@@ -46,5 +52,4 @@ def mnist_student(seed: int) -> keras.Model:
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(784, activation="relu", name="h1")(x)
     x = layers.Dense(784, activation="relu", name="h2")(x)
-    logits = layers.Dense(10, name="logits")(x)
-    return keras.Model(pixels, logits, name="mnist_student")
+    return keras.Model(pixels, head(x, classes, subclasses), name="mnist_student")

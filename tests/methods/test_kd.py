@@ -1,9 +1,9 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from scipy.special import rel_entr, softmax
+from scipy.special import log_softmax, rel_entr, softmax
 
+from kdutils.autodiff import gradients
 from kdutils.methods.kd import KnowledgeDistillation, kd_loss
 from kdutils.methods.logits import logit_regression_loss
 
@@ -15,12 +15,10 @@ SHIFTS = RANDOM.normal(size=(2, 8, 1)) * 10
 TEMPERATURES = [0.5, 1.0, 4.0, 20.0]
 
 
-def gradients(teacher, student, temperature):
-    """Of the batch's mean loss, by both logits."""
-    teacher, student = tf.Variable(teacher), tf.Variable(student)
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(kd_loss(teacher, student, temperature))
-    return tape.gradient(loss, [teacher, student])
+def of_mean_loss(teacher, student, temperature):
+    """Gradients of the batch's mean loss, by both logits."""
+    summed = gradients(lambda *logits: kd_loss(*logits, temperature), teacher, student)
+    return [gradient / len(teacher) for gradient in summed]
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
@@ -49,25 +47,39 @@ def test_row_shifts_change_nothing():
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 def test_gradient_is_the_temperature_times_the_difference_of_probabilities(temperature):
-    found = gradients(TEACHER, STUDENT, temperature)[1]
+    found = of_mean_loss(TEACHER, STUDENT, temperature)[1]
     p, q = softmax(TEACHER / temperature, axis=1), softmax(STUDENT / temperature, axis=1)
     np.testing.assert_allclose(found, temperature * (q - p) / 8, atol=1e-12)
 
 
 def test_gradient_equals_finite_differences():
-    found = np.asarray(gradients(TEACHER, STUDENT, 4.0)[1])
+    found = np.asarray(of_mean_loss(TEACHER, STUDENT, 4.0)[1])
     step = 1e-4
     for index in [(0, 0), (3, 7), (7, 9)]:
         offset = np.zeros_like(STUDENT)
         offset[index] = step
-        up = np.mean(kd_loss(TEACHER, STUDENT + offset, 4.0))
-        down = np.mean(kd_loss(TEACHER, STUDENT - offset, 4.0))
+        up = float(np.mean(kd_loss(TEACHER, STUDENT + offset, 4.0)))
+        down = float(np.mean(kd_loss(TEACHER, STUDENT - offset, 4.0)))
         assert found[index] == pytest.approx((up - down) / (2 * step), rel=1e-6)
 
 
+def test_the_cross_entropy_form_differs_by_the_entropy_of_the_targets_alone():
+    p, log_q = softmax(TEACHER / 4, axis=1), log_softmax(STUDENT / 4, axis=1)
+    entropy = -(p * np.log(p)).sum(axis=1)
+    cross_entropy = -(p * log_q).sum(axis=1)
+    loss = np.asarray(kd_loss(TEACHER, STUDENT, 4.0))
+    np.testing.assert_allclose(16 * cross_entropy, loss + 16 * entropy, rtol=1e-10)
+
+
+def test_averaging_over_classes_too_makes_the_loss_smaller_by_their_number():
+    p, q = (softmax(logits / 4, axis=1) for logits in (TEACHER, STUDENT))
+    element_mean = rel_entr(p, q).mean()
+    assert np.mean(kd_loss(TEACHER, STUDENT, 4.0)) == pytest.approx(16 * 10 * element_mean)
+
+
 def test_no_gradient_reaches_the_teacher():
-    teacher, student = gradients(TEACHER, STUDENT, 4.0)
-    assert teacher is None
+    teacher, student = of_mean_loss(TEACHER, STUDENT, 4.0)
+    assert not teacher.any()
     assert np.abs(student).max() > 0.01
 
 
@@ -76,11 +88,11 @@ def test_the_limit_of_high_temperature_is_the_regression_of_centred_logits():
     np.testing.assert_allclose(soft, regression, rtol=2e-3)
     difference = STUDENT - TEACHER
     centred = difference - difference.mean(axis=1, keepdims=True)
-    np.testing.assert_allclose(gradients(TEACHER, STUDENT, 1e4)[1], centred / 80, atol=2e-4)
+    np.testing.assert_allclose(of_mean_loss(TEACHER, STUDENT, 1e4)[1], centred / 80, atol=2e-4)
 
 
 def test_without_its_factor_the_gradient_would_vanish_with_the_square_of_the_temperature():
-    low, high = (np.asarray(gradients(TEACHER, STUDENT, t)[1]) / t**2 for t in (1e4, 2e4))
+    low, high = (np.asarray(of_mean_loss(TEACHER, STUDENT, t)[1]) / t**2 for t in (1e4, 2e4))
     np.testing.assert_allclose(low, 4 * high, rtol=0.01, atol=1e-12)
 
 
@@ -99,7 +111,7 @@ def test_float32_is_precise_enough_at_the_highest_temperature_of_the_report():
         kd_loss(teacher, student, 64.0), kd_loss(TEACHER, STUDENT, 64.0), atol=5e-3
     )
     np.testing.assert_allclose(
-        gradients(teacher, student, 64.0)[1], gradients(TEACHER, STUDENT, 64.0)[1], atol=1e-5
+        of_mean_loss(teacher, student, 64.0)[1], of_mean_loss(TEACHER, STUDENT, 64.0)[1], atol=1e-5
     )
 
 
