@@ -14,68 +14,37 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
-from kdutils import data, explain, methods, models, task1, training
+from kdutils import bench, data, explain, methods, models, task1, training
 from kdutils.data import views
+from kdutils.provenance import lineage
 
 PROTOCOL = task1.Protocol(epochs=2, train_size=2048)
 OPTIONS = {"temperature": 4.0, "alpha": 0.5}
-CONTRAST = {
-    "width": 16,
-    "contrast_temperature": 0.1,
-    "contrast_weight": 0.8,
-    "soft_weight": 1.0,
-    "temperature": 4.0,
-}
-
 SMALL = task1.Protocol(epochs=2, train_size=512, batch_size=64)
-SETTINGS = {
-    None: {},
-    "kd": OPTIONS,
-    "logits": {"alpha": 0.5},
-    "early_stopped_kd": {**OPTIONS, "stop_epoch": 1},
-    "label_smoothing": {"smoothing": 0.1},
-    "interventional": {"sample_weight": 10.0, "class_weight": 1.0, "first_epochs": 1},
-    "extractive": {
-        "teacher_temperature": 16.0,
-        "student_temperature": 4.0,
-        "epsilon": 0.1,
-        "soft_weight": 1.0,
-        "hard_weight": 0.5,
-    },
-    "subclass_teaching": {"beta": 0.1, "temperature": 1.0},
-    "subclass": OPTIONS,
-    "known_subclass": OPTIONS,
-    "student_friendly_teaching": {"branch_weight": 1.0, "match_weight": 3.0, "temperature": 1.0},
-    "relational": {
-        "distance_weight": 25.0,
-        "angle_weight": 50.0,
-        "angle_samples": 16,
-        "soft_weight": 1.0,
-        "temperature": 4.0,
-    },
-    "hints": {},
-    "hinted_kd": {"temperature": 3.0, "first_weight": 4.0, "last_weight": 1.0, "epochs": 2},
-    "contrast": CONTRAST,
-    "contrast_with_memory": {**CONTRAST, "negatives": 64, "momentum": 0.5},
-    "decoupled": {"temperature": 4.0, "alpha": 1.0, "beta": 4.0, "warm_up": 2},
-    "dist": {"temperature": 4.0, "beta": 2.0, "gamma": 2.0},
-    "standardized": {"temperature": 2.0, "soft_weight": 9.0, "hard_weight": 0.1},
-}
-"""Of every method, for a run of `SMALL`."""
-NETWORKS = {
-    "interventional": "mnist_student_interventional",
-    "subclass_teaching": "mnist_teacher_10x2",
-    "subclass": "mnist_student_10x2",
-    "known_subclass": "mnist_student_2x5",
-    "student_friendly_teaching": "mnist_teacher",
-}
-DATA = {"known_subclass": "mnist_2x5"}
-TEACHERS = {"subclass": "subclass_teaching"}
-INITIAL = {"hinted_kd": "hints"}
-"""By method, the method of the run that it rests on; most learn from a plain teacher."""
+NOT_ON_THE_BENCH = [
+    SMALL.student(0),
+    SMALL.early_stopped(0, **OPTIONS, stop_epoch=1),
+    replace(
+        SMALL.distilled(0, **OPTIONS),
+        model="mnist_student_2x5",
+        data="mnist_2x5",
+        method="known_subclass",
+    ),
+]
 
-if lacking := sorted(methods.METHODS.keys() - SETTINGS.keys()):
-    sys.exit(f"no run here trains by {', '.join(lacking)}: add it to SETTINGS in {__file__}")
+
+def small_runs():
+    """Small runs of every method, each after those that it rests on.
+
+    Raises:
+        SystemExit: A registered method trains none of them.
+    """
+    entries = bench.BENCH.values()
+    students = [entry.student(SMALL, 0, None, **entry.candidates[-1]) for entry in entries]
+    runs = [each for run in (*students, *NOT_ON_THE_BENCH) for each in lineage(run)]
+    if lacking := sorted(methods.METHODS.keys() - {run.method for run in runs}):
+        sys.exit(f"no run here trains by {', '.join(lacking)}: add one in {__file__}")
+    return list(dict.fromkeys(runs))
 
 
 def digest(content: bytes) -> str:
@@ -101,20 +70,7 @@ def train(name, run, teacher=None, initial=None):
     return model
 
 
-def small(method):
-    """The run of `SMALL` that trains by a method."""
-    run = replace(
-        SMALL.student(0),
-        model=NETWORKS.get(method, "mnist_student"),
-        data=DATA.get(method, "mnist"),
-    )
-    teacher = None
-    if methods.METHODS[method].teacher_taps:
-        teacher = small(TEACHERS[method]) if method in TEACHERS else SMALL.teacher(0)
-    init = small(INITIAL[method]) if method in INITIAL else None
-    return replace(run, method=method, options=SETTINGS[method], teacher=teacher, init=init)
-
-
+small = small_runs()  # before anything is trained
 teacher, student = train("teacher", PROTOCOL.teacher(0)), train("student", PROTOCOL.student(1))
 held_out = train("validation", PROTOCOL.teacher(2, 500))
 distilled = PROTOCOL.distilled(0, **OPTIONS)
@@ -134,7 +90,5 @@ for network in ("mnist_teacher", "mnist_student"):
         print(f"{name} of {network}: {digest(np.ascontiguousarray(maps).tobytes())}")
 
 trained = {None: None}  # that which a run does not rest on
-trained[SMALL.teacher(0)] = train(f"{'small teacher':25}", SMALL.teacher(0))
-for name in SETTINGS:
-    run = small(name)
-    trained[run] = train(f"{name or 'labels':25}", run, trained[run.teacher], trained[run.init])
+for run in small:
+    trained[run] = train(run.label, run, trained[run.teacher], trained[run.init])

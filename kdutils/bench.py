@@ -188,11 +188,8 @@ def extra_parameters(run: Run) -> int:
     training of the run's lineage has at a time; and those of networks between teacher and student.
     """
     trained = lineage(run)
-    between = [
-        each.model
-        for each in trained
-        if each.model != run.model and not each.model.startswith("mnist_teacher")
-    ]
+    # A plain teacher is taught by nobody; hints train the student itself.
+    between = [each.model for each in trained if each.teacher and each.model != run.model]
     assistants = sum(models.build(model).count_params() for model in between)
     return assistants + max(map(_own_parameters, trained))
 

@@ -17,14 +17,14 @@ from kdutils.runs import Run, digest
 
 SAME_BITS = {
     "kdutils.training": ("c8441866ed2ac471", "f0b4ddd9c712e850"),
-    "kdutils.methods.checks": ("3aba96518639e2c4", "04668f97bfb9e1a7"),
-    "kdutils.methods.contrastive": ("b0377d9edbf0c370", "96fe41a4131eb06e"),
+    "kdutils.methods.checks": ("2dd97aab37298886", "04668f97bfb9e1a7"),
+    "kdutils.methods.contrastive": ("76465f67bb2928e6", "96fe41a4131eb06e"),
     "kdutils.methods.distiller": ("4eac39128caedf0d", "d6a4b3cb4c785d39"),
     "kdutils.methods.extractive": ("dd4e612e4cfdadf5", "28417fcc8369cc9b"),
     "kdutils.methods.geometry": ("9d8c144c418ea91b", None),
     "kdutils.methods.memory": ("5c3ca89160060aea", None),
-    "kdutils.methods.memory_bank": ("eb4d83901ac98fad", "1351f70584af8d49"),
-    "kdutils.methods.relational": ("9d5e308f8d769249", "9c9cf79390ec0aa2"),
+    "kdutils.methods.memory_bank": ("7e6b27144ee38eb9", "1351f70584af8d49"),
+    "kdutils.methods.relational": ("724baa849c962a25", "9c9cf79390ec0aa2"),
     "kdutils.models.initialise": ("7e9224bceacb1f49", "9fe56111e8902ef2"),
     "kdutils.models.mnist": ("0fc0825866a59508", "56bdf5c8505c14d7"),
     "kdutils.explain": ("ea73dd29b4479a3d", "4423b14ff5233dd8"),

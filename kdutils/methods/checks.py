@@ -12,3 +12,10 @@ def require_weights(**weights: float) -> None:
     for name, weight in weights.items():
         if not weight >= 0:
             raise ValueError(f"{name} has to be 0 or more, not {weight}")
+
+
+def require_whole(least: int, **counts: float) -> None:
+    """Refuse counts, given by their names, that are no whole number from `least` on."""
+    for name, count in counts.items():
+        if count < least or count != int(count):
+            raise ValueError(f"{name} has to be a whole number from {least} on, not {count}")

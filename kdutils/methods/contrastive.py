@@ -2,7 +2,7 @@
 
 from keras import layers, ops
 
-from kdutils.methods.checks import require_temperature, require_weights
+from kdutils.methods.checks import require_temperature, require_weights, require_whole
 from kdutils.methods.distiller import Method, hard_loss
 from kdutils.methods.kd import kd_loss
 from kdutils.methods.modules import draw, regressor
@@ -61,8 +61,7 @@ class InBatchContrast(Method):
         require_temperature(contrast_temperature, "contrast_temperature")
         require_temperature(temperature)
         require_weights(contrast_weight=contrast_weight, soft_weight=soft_weight)
-        if width < 1 or width != int(width):
-            raise ValueError(f"width has to be a whole number from 1 on, not {width}")
+        require_whole(1, width=width)
         self.width = int(width)
         self.contrast_temperature, self.temperature = contrast_temperature, temperature
         self.contrast_weight, self.soft_weight = contrast_weight, soft_weight

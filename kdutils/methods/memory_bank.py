@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from kdutils.methods.checks import require_whole
 from kdutils.methods.contrastive import InBatchContrast
 from kdutils.methods.distiller import at_least_float32
 from kdutils.methods.memory import MemoryBank
@@ -64,8 +65,7 @@ class MemoryBankContrast(InBatchContrast):
         temperature: float,
     ):
         super().__init__(width, contrast_temperature, contrast_weight, soft_weight, temperature)
-        if negatives < 1 or negatives != int(negatives):
-            raise ValueError(f"negatives has to be a whole number from 1 on, not {negatives}")
+        require_whole(1, negatives=negatives)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum has to lie from 0 to below 1, not {momentum}")
         self.negatives, self.momentum = int(negatives), momentum

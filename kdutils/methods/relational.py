@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from kdutils.methods.checks import require_temperature, require_weights
+from kdutils.methods.checks import require_temperature, require_weights, require_whole
 from kdutils.methods.distiller import Method, hard_loss
 from kdutils.methods.geometry import cosines_of_angles, relative_distances
 from kdutils.methods.kd import kd_loss
@@ -85,10 +85,7 @@ class RelationalDistillation(Method):
         require_weights(
             distance_weight=distance_weight, angle_weight=angle_weight, soft_weight=soft_weight
         )
-        if angle_samples < 3 or angle_samples != int(angle_samples):
-            raise ValueError(
-                f"angle_samples has to be a whole number from 3 on, not {angle_samples}"
-            )
+        require_whole(3, angle_samples=angle_samples)
         self.distance_weight, self.angle_weight = distance_weight, angle_weight
         self.angle_samples = int(angle_samples)
         self.soft_weight, self.temperature = soft_weight, temperature

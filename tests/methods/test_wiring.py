@@ -1,5 +1,7 @@
 """Every method trains a network of the report, and leaves nothing of its own in it."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -10,14 +12,6 @@ from kdutils.runs import Run
 
 IMAGES = 48
 TEACHER = Run("mnist_teacher", data="feed", epochs=1, batch_size=16)
-SUBCLASS_TEACHER = Run(
-    "mnist_teacher_10x2",
-    data="feed",
-    method="subclass_teaching",
-    options={"beta": 0.1, "temperature": 1.0},
-    epochs=1,
-    batch_size=16,
-)
 SOFT = {"temperature": 4.0, "alpha": 0.5}
 CONTRAST = {
     "width": 8,
@@ -71,7 +65,8 @@ NETWORKS = {
     "known_subclass": "mnist_student_2x5",
     "student_friendly_teaching": "mnist_teacher",
 }
-TEACHERS = {"subclass": SUBCLASS_TEACHER}
+TEACHERS = {"subclass": "subclass_teaching"}
+"""By method, how its teacher is trained where that is not plainly."""
 
 
 def feed(digits_in_a_class=1):
@@ -101,13 +96,15 @@ def fed(monkeypatch):
 
 
 def student_run(name, **changes):
-    taught = methods.METHODS[name].teacher_taps
+    teacher = None
+    if methods.METHODS[name].teacher_taps:
+        teacher = student_run(TEACHERS[name], epochs=1) if name in TEACHERS else TEACHER
     return Run(
         NETWORKS.get(name, "mnist_student"),
         data="halves" if name == "known_subclass" else "feed",
         method=name,
         options=STUDENTS[name],
-        teacher=TEACHERS.get(name, TEACHER) if taught else None,
+        teacher=teacher,
         **{"epochs": 2, "batch_size": 16, **changes},
     )
 
@@ -159,14 +156,8 @@ def test_hints_leave_the_layers_above_as_they_were():
 
 
 def test_a_student_friendly_teacher_is_the_plain_one_where_its_branches_do_not_count():
-    run = Run(
-        "mnist_teacher",
-        data="feed",
-        method="student_friendly_teaching",
-        options={"branch_weight": 0.0, "match_weight": 0.0, "temperature": 1.0},
-        epochs=1,
-        batch_size=16,
-    )
+    run = student_run("student_friendly_teaching", epochs=1)
+    run = replace(run, options={**run.options, "branch_weight": 0.0, "match_weight": 0.0})
     plain, friendly = trained(TEACHER)[1], trained(run)[1]
     assert friendly.count_params() == 1_011_466
     for one, other in zip(plain.get_weights(), friendly.get_weights(), strict=True):
@@ -174,14 +165,7 @@ def test_a_student_friendly_teacher_is_the_plain_one_where_its_branches_do_not_c
 
 
 def test_the_branches_change_the_teacher():
-    run = Run(
-        "mnist_teacher",
-        data="feed",
-        method="student_friendly_teaching",
-        options={"branch_weight": 1.0, "match_weight": 3.0, "temperature": 1.0},
-        epochs=1,
-        batch_size=16,
-    )
+    run = student_run("student_friendly_teaching", epochs=1)
     plain, friendly = trained(TEACHER)[1], trained(run)[1]
     kernels = (model.get_layer("conv1").get_weights()[0] for model in (plain, friendly))
     assert np.abs(np.subtract(*kernels)).max() > 1e-4
