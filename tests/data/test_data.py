@@ -10,11 +10,11 @@ from kdutils.data import DatasetError, Part, stratified_indices
 LABELS = np.repeat(np.arange(10, dtype=np.uint8), [30, 34, 30, 31, 29, 27, 30, 31, 29, 29])
 
 
-def part(labels):
+def part(labels, votes=None):
     ids = np.arange(len(labels), dtype=np.int64)
     # Each image carries its id, so that a test can see whether the two stay together.
     images = np.broadcast_to(ids.astype(np.uint16)[:, None, None, None], (len(ids), 2, 2, 1))
-    return Part(images, labels, ids, groups=ids // 3, votes=ids % 8)
+    return Part(images, labels, ids, groups=ids // 3, votes=votes)
 
 
 @pytest.fixture
@@ -67,7 +67,18 @@ def test_splits_ascend_and_keep_everything_together(toy):
         np.testing.assert_array_equal(some.images[:, 0, 0, 0], some.ids)
         np.testing.assert_array_equal(some.labels, whole.labels[some.ids])
         np.testing.assert_array_equal(some.groups, some.ids // 3)
-        np.testing.assert_array_equal(some.votes, some.ids % 8)
+
+
+def test_with_votes_parts_are_stratified_by_them_too(toy):
+    labels = np.tile([0, 1], 150).astype(np.uint8)
+    # Of the images of either label, a third has another number of votes.
+    votes = np.where(labels, 4, 0) + (np.arange(300) % 3 == 0)
+    toy.read = lambda: (part(labels, votes), part(labels, votes))
+    toy.CLASSES = ("HP", "SSA")
+    dataset = data.load("toy", validation=60, train_size=120)
+    for some, share in ((dataset.validation, 10), (dataset.train, 20)):
+        np.testing.assert_array_equal(some.votes, votes[some.ids])
+        assert np.bincount(some.votes).tolist() == [2 * share, share, 0, 0, 2 * share, share]
 
 
 def test_validation_takes_the_largest_remainders(toy):
@@ -129,6 +140,9 @@ def test_all_indices_can_be_drawn():
         ({"train_size": 301}, r"has 300 training images"),
         ({"train_size": 100.0}, r"train_size must be a whole number, not 100\.0"),
         ({"split_seed": -1}, r"split_seed must not be negative"),
+        ({"validation": True}, r"validation must be a whole number, not True"),
+        ({"fold": 0}, r"toy has one test part and no folds: leave out fold=0"),
+        ({"size": 32}, r"images of toy have one size: leave out size=32"),
         ({"split_seed": None}, r"split_seed must be a whole number, not None"),
     ],
 )
