@@ -45,18 +45,43 @@ def data(
     fetch: Annotated[
         list[str] | None, typer.Argument(help="Data sets to fetch and verify first.")
     ] = None,
+    generate: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write simulated tiles in the format of MHIST here."),
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(help="How many tiles to write; by default as many as MHIST has.")
+    ] = None,
 ) -> None:
-    """Print where each data set stands, and fetch those that are named."""
+    """Print where each data set stands, after fetching those named; or write simulated tiles."""
     from kdutils import data
 
+    if generate:
+        _generate(generate, count, fetch)
+        return
+    if count is not None:
+        raise typer.BadParameter("--count is of the tiles that --generate writes")
     for name in fetch or []:
         if name not in data.DATASETS:
             raise typer.BadParameter(f"no data set {name!r}; there are {', '.join(data.DATASETS)}")
-        data.load(name)
+        data.fetch(name)
     table = Table("data set", "state", Column("detail", overflow="fold"))
     for row in data.status():
         table.add_row(*row)
     console.print(table)
+
+
+def _generate(folder: Path, count: int | None, fetch: list[str] | None) -> None:
+    from kdutils.data import synthetic
+
+    if fetch:
+        raise typer.BadParameter("--generate writes tiles, and fetches nothing")
+    count = synthetic.COUNT if count is None else count
+    try:
+        synthetic.write(folder, count)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    console.print(f"wrote {count} simulated tiles into {folder}")
 
 
 @app.command()

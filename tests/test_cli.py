@@ -8,7 +8,7 @@ import toy
 from typer.testing import CliRunner
 
 from kdutils import cli, data, report
-from kdutils.data import DatasetError
+from kdutils.data import DatasetError, mhist, synthetic
 from kdutils.ledger import Ledger, LedgerError, read_study, write_study
 
 pytestmark = pytest.mark.usefixtures("small")
@@ -45,12 +45,13 @@ def table(output):
 def test_data_says_where_each_set_stands_and_fetches_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("KDUTILS_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setattr(data, "load", None)
+    monkeypatch.setattr(data, "fetch", None)
     done = run("data")
     assert done.exit_code == 0
     rows = {row[0]: row[1:] for row in table(done.output)}
     assert rows["toy"] == ["found", "made up"]
-    assert rows["mnist"][0] == "not here"
+    assert rows["mnist"][0] == rows["mhist"][0] == rows["kather"][0] == "not here"
+    assert rows["synthetic"][0] == "found"
 
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "mnist.npz").write_bytes(b"no archive")
@@ -60,14 +61,37 @@ def test_data_says_where_each_set_stands_and_fetches_nothing(tmp_path, monkeypat
 
 
 def test_data_fetches_what_is_named(monkeypatch):
-    loaded = []
-    monkeypatch.setattr(data, "load", loaded.append)
+    fetched = []
+    monkeypatch.setattr(data, "fetch", fetched.append)
     assert run("data", "toy", "mnist").exit_code == 0
-    assert loaded == ["toy", "mnist"]
+    assert fetched == ["toy", "mnist"]
+
+
+def test_data_writes_simulated_tiles(tmp_path):
+    folder = tmp_path / "simulated"
+    done = run("data", "--generate", str(folder), "--count", "64")
+    assert done.exit_code == 0
+    assert f"wrote 64 simulated tiles into {folder}" in done.output
+    assert len(mhist.read(folder, expected=synthetic.expected(64)).train) == 44
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--count", "100"], "--count is of the tiles that --generate writes"),
+        (["mnist", "--generate", "{tmp}"], "--generate writes tiles, and fetches nothing"),
+        (["--generate", "{tmp}", "--count", "7"], "count=7 is impossible: it has to be from 64"),
+    ],
+)
+def test_data_refuses_what_does_not_go_together(arguments, message, tmp_path):
+    done = run("data", *(argument.format(tmp=tmp_path / "new") for argument in arguments))
+    assert done.exit_code == 2
+    assert message in done.output
+    assert not (tmp_path / "new").exists()
 
 
 def test_data_names_the_sets_that_there_are(monkeypatch):
-    monkeypatch.setattr(data, "load", None)
+    monkeypatch.setattr(data, "fetch", None)
     done = run("data", "mnits")
     assert done.exit_code == 2
     assert f"no data set 'mnits'; there are {', '.join(data.DATASETS)}" in done.output
