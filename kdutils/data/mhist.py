@@ -100,7 +100,7 @@ def read(folder: Path, size: int | None = None, expected: Expected = OFFICIAL) -
 
     Returns:
         A `Dataset` without a validation part, whose parts are in the order of the images' names
-        and have the votes for SSA. Its images are read-only.
+        and have the votes for SSA. Their arrays are read-only.
 
     Raises:
         DatasetError: It lists all faults, and says how to obtain the data.
@@ -118,7 +118,7 @@ def read(folder: Path, size: int | None = None, expected: Expected = OFFICIAL) -
         if len(there) == len(paths):
             votes = np.array([tile.votes for tile in chosen], np.int64)
             labels = (votes >= MAJORITY).astype(np.uint8)
-            parts.append(Part(images, labels, np.arange(len(chosen)), votes=votes))
+            parts.append(tiles.shared(images, labels, votes=votes))
     _refuse(folder, faults)
     return Dataset("mhist", parts[0], None, parts[1], CLASSES, POSITIVE, _fingerprint(folder))
 
@@ -141,7 +141,12 @@ def find() -> Path:
 
 def at_size(size: int) -> tuple[Part, Part]:
     """Returns the training and the test part of the user's copy, with images of this side."""
-    dataset = _read_once(find(), size, fingerprint())
+    folder = find()
+    try:
+        content = _fingerprint(folder)
+    except DatasetError:
+        content = None  # reading it tells all that is wrong
+    dataset = _read_once(folder, size, content)
     return dataset.train, dataset.test
 
 
@@ -179,8 +184,8 @@ def is_simulated(folder: Path) -> bool:
 
 
 @functools.lru_cache(maxsize=1)
-def _read_once(folder, size, fingerprint):
-    del fingerprint  # tells a folder from what it held before
+def _read_once(folder, size, content):
+    del content  # tells a folder from what it held before
     if is_simulated(folder):
         logger.warning("MHIST: %s holds simulated tiles", folder)
     return read(folder, size)
@@ -195,7 +200,13 @@ def _refuse(folder, faults):
 
 
 def _checked_table(folder, expected, faults):
-    """Returns the tiles of the good rows, by name; all that is wrong with the table is noted."""
+    """Returns the tiles of the good rows, by name.
+
+    All that is wrong with the table is noted, and which images are not there.
+    """
+    images = folder / IMAGES
+    if not images.is_dir():
+        faults.add(IMAGES, "there is no such folder")
     rows = _rows(folder / TABLE, faults)
     if rows is None:  # the counts of what could not be read would only be noise
         return []
@@ -215,7 +226,6 @@ def _checked_table(folder, expected, faults):
                 f"other tiles in {partition} than expected",
                 f"{_in_words(found)} instead of {_in_words(counts)}",
             )
-    images = folder / IMAGES
     there = set(os.listdir(images)) if images.is_dir() else set()
     for name in sorted(names - there):
         faults.add(f"images of the table that are not in {images}", name)

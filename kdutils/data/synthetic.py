@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from kdutils import paths
-from kdutils.data import mhist
+from kdutils.data import mhist, tiles
 from kdutils.data.dataset import DatasetError, Part, stratified_indices
 from kdutils.data.mhist import CLASSES, MAJORITY, POSITIVE, SIZE, TRAIN_SIZE, Expected
 
@@ -261,7 +261,4 @@ def _read_once(size):
 
 def _part(images, votes, rows):
     labels = (votes[rows] >= MAJORITY).astype(np.uint8)
-    part = Part(images[rows], labels, np.arange(len(rows)), votes=votes[rows])
-    for array in (part.images, part.labels, part.ids, part.votes):
-        array.setflags(write=False)  # they are shared between all who load them
-    return part
+    return tiles.shared(images[rows], labels, votes=votes[rows])

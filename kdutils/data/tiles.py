@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from kdutils.data.dataset import Part
 from kdutils.data.faults import Faults
 
 # Cubic, and widened by Pillow to the pixels that become one: it smooths while it makes smaller.
@@ -28,7 +29,7 @@ def read(
         faults: Where to note the files that are no such tiles; their pixels stay black.
 
     Returns:
-        Read-only uint8 array of shape `(N, size, size, 3)`, and the SHA-256 of the pixels of all
+        uint8 array of shape `(N, size, size, 3)`, and the SHA-256 of the pixels of all
         tiles as they came, in this order; None where there are faults.
     """
     images = np.zeros((len(paths), size, size, 3), np.uint8)
@@ -45,8 +46,16 @@ def read(
                     whole = False
                     kind, detail = fault
                     faults.add(kind, f"{paths[row].name} ({detail})")
-    images.setflags(write=False)  # they are shared between all who load them
     return images, pixels.hexdigest() if whole else None
+
+
+def shared(images, labels, groups=None, votes=None) -> Part:
+    """Returns a read-only part, whose ids count its images, for all who load it."""
+    part = Part(images, labels, np.arange(len(images)), groups, votes)
+    for array in vars(part).values():
+        if array is not None:
+            array.setflags(write=False)
+    return part
 
 
 def _open(path):

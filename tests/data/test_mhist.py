@@ -83,8 +83,9 @@ def test_a_good_folder_is_read_with_its_votes(folder):
         assert part.ids.tolist() == list(range(len(mine)))
         first = np.asarray(Image.open(folder / "images" / mine[0][0]))
         np.testing.assert_array_equal(part.images[0], first)
-        with pytest.raises(ValueError, match="read-only"):
-            part.images[0] = 0
+        for array in (part.images, part.labels, part.ids, part.votes):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 0
 
 
 def test_images_are_resized_as_pillow_does(folder):
@@ -128,6 +129,7 @@ def test_sums_hold_for_the_table_with_either_line_end(folder, summed, lying):
 def test_a_folder_that_is_empty(tmp_path):
     message = faults(tmp_path)
     assert "annotations.csv: there is no such file" in message
+    assert "images: there is no such folder" in message
     assert "https://bmirds.github.io/MHIST/#accessing-dataset" in message
     assert f"{tmp_path}/images holds the images themselves" in message
     assert "KDUTILS_DATA" in message
@@ -310,6 +312,17 @@ def test_status_checks_the_table_and_which_images_are_there(on_path):
     state, detail = mhist.status()
     assert state == "refused"
     assert "images of the table" in detail
+
+
+def test_loading_a_copy_that_is_not_whole_tells_all_faults(on_path):
+    shutil.rmtree(on_path / "images")
+    change(on_path, 1, 2, "8")
+    with pytest.raises(
+        DatasetError, match=r"images: there is no such folder\n(.|\n)*votes that are"
+    ):
+        data.load("mhist")
+    with pytest.raises(DatasetError, match="does not hold MHIST"):
+        data.fingerprint("mhist")
 
 
 def test_where_there_is_none(tmp_path, monkeypatch):
