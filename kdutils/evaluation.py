@@ -41,14 +41,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The paired difference of two methods over seeds.
+    """The paired difference of two methods, over seeds where nothing else is said.
 
     Attributes:
         difference: mean accuracy of the first less that of the second, as a fraction.
         low: lower end of the interval of the difference, NaN with one seed.
         high: upper end of the interval of the difference, NaN with one seed.
         p_value: of the paired t test, two-sided; NaN where no test is possible.
-        count: number of seeds.
+        count: number of seeds, or of what else the two were paired by.
         verdict: "higher" or "lower" (the first against the second), "no difference" or
             "not tested". "No difference" says that none was shown; how large one may still be is
             what the interval says.
@@ -198,7 +198,7 @@ def compare(first: Iterable, second: Iterable, level: float = 0.95) -> Compariso
         high=interval.high / images,
         p_value=p_value,
         count=interval.count,
-        verdict=_verdict(difference, p_value, interval.count, level),
+        verdict=verdict(difference, p_value, interval.count, level),
     )
 
 
@@ -223,11 +223,49 @@ def mcnemar(first, second) -> tuple[int, int, float]:
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
     """Holm's adjustment of p values for being several; NaN stays NaN and is not counted."""
-    adjusted = np.array(p_values, dtype=float)
-    tested = ~np.isnan(adjusted)
+    raised = np.array(p_values, dtype=float)
+    tested = ~np.isnan(raised)
     if tested.any():
-        adjusted[tested] = multipletests(adjusted[tested], method="holm")[1]
-    return adjusted
+        raised[tested] = multipletests(raised[tested], method="holm")[1]
+    return raised
+
+
+def adjusted(comparisons: Sequence[Comparison], resolution: float = RESOLUTION) -> list[Comparison]:
+    """The same comparisons with p values adjusted after Holm, and the verdicts that follow."""
+    p_values = holm([each.p_value for each in comparisons])
+    return [
+        replace(
+            each,
+            p_value=float(p),
+            verdict=verdict(each.difference, p, each.count, resolution=resolution),
+        )
+        for each, p in zip(comparisons, p_values, strict=True)
+    ]
+
+
+def verdict(
+    difference: float,
+    p_value: float,
+    count: int,
+    level: float = 0.95,
+    resolution: float = RESOLUTION,
+) -> str:
+    """Puts a difference in words, see `Comparison`.
+
+    Args:
+        difference: the first less the second.
+        p_value: of the test of the difference, NaN where there was none.
+        count: number of seeds, or of what else the two were paired by.
+        level: of confidence; a p value below `1 - level` makes a difference.
+        resolution: the smallest difference that counts, in the unit of the difference.
+    """
+    if count > 1 and abs(difference) < resolution:
+        return "no difference"
+    if np.isnan(p_value):
+        return "not tested"
+    if p_value >= 1 - level:
+        return "no difference"
+    return "higher" if difference > 0 else "lower"
 
 
 def compare_neighbours(curve: Mapping[float, Iterable]) -> list[tuple[float, float, Comparison]]:
@@ -241,8 +279,8 @@ def compare_neighbours(curve: Mapping[float, Iterable]) -> list[tuple[float, flo
         are adjusted after Holm and decide the verdicts; the intervals are those of each step alone.
     """
     steps = list(pairwise(sorted(curve)))
-    adjusted = _adjusted([compare(curve[high], curve[low]) for low, high in steps])
-    return [(low, high, step) for (low, high), step in zip(steps, adjusted, strict=True)]
+    comparisons = adjusted([compare(curve[high], curve[low]) for low, high in steps])
+    return [(low, high, step) for (low, high), step in zip(steps, comparisons, strict=True)]
 
 
 def compare_all(groups: Mapping, reference: Iterable) -> dict:
@@ -257,8 +295,8 @@ def compare_all(groups: Mapping, reference: Iterable) -> dict:
         decide the verdicts; the intervals are those of each comparison alone.
     """
     reference = list(reference)
-    adjusted = _adjusted([compare(group, reference) for group in groups.values()])
-    return dict(zip(groups, adjusted, strict=True))
+    comparisons = adjusted([compare(group, reference) for group in groups.values()])
+    return dict(zip(groups, comparisons, strict=True))
 
 
 def rank_correlations(first: Sequence, second: Sequence) -> np.ndarray:
@@ -356,24 +394,6 @@ def reliability(record, bins: int = 15) -> tuple[np.ndarray, np.ndarray, np.ndar
     values = [record.confidences, record.offsets == 0]
     means = stats.binned_statistic(record.confidences, values, "mean", bins, (0, 1)).statistic
     return *means, np.histogram(record.confidences, bins, (0, 1))[0]
-
-
-def _adjusted(comparisons: list[Comparison]) -> list[Comparison]:
-    p_values = holm([each.p_value for each in comparisons])
-    return [
-        replace(each, p_value=float(p), verdict=_verdict(each.difference, p, each.count))
-        for each, p in zip(comparisons, p_values, strict=True)
-    ]
-
-
-def _verdict(difference, p_value, count, level=0.95):
-    if count > 1 and abs(difference) < RESOLUTION:
-        return "no difference"
-    if np.isnan(p_value):
-        return "not tested"
-    if p_value >= 1 - level:
-        return "no difference"
-    return "higher" if difference > 0 else "lower"
 
 
 def _by_seed(records):

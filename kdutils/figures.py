@@ -99,13 +99,13 @@ def temperature_curve(
         without_kd: records of the student without distillation, a band of the mean's interval.
         teacher: records of the teacher, a line at their mean.
     """
-    style, without_style, teacher_style = itertools.islice(_styles(), 3)
+    style, without_style, teacher_style = itertools.islice(series_styles(), 3)
     temperatures = sorted(curve)
     values = [100 * accuracies(curve[temperature]) for temperature in temperatures]
     for temperature, heights in zip(temperatures, values, strict=True):
         beside = np.full(len(heights), 0.93 * temperature)
         axes.plot(beside, heights, ".", color=style["color"], alpha=0.6)
-    _error_bars(axes, temperatures, values, style)
+    error_bars(axes, temperatures, values, style)
     labels = [("student\nwith KD", values[-1].mean(), style["color"])]
     if without_kd:
         mean = _level(axes, 100 * accuracies(without_kd), without_style)
@@ -119,7 +119,7 @@ def temperature_curve(
     axes.set_xticks([], minor=True)
     axes.set_xlabel("Temperature T (log scale)")
     axes.set_ylabel(_accuracy_label(curve[temperatures[0]]))
-    _label_right(axes, labels)
+    label_right(axes, labels)
 
 
 def tuning_heatmap(
@@ -172,11 +172,11 @@ def paired_seeds(axes: Axes, groups: Mapping[str, Sequence]) -> None:
         pair(one, other)
     heights = np.array([100 * accuracies(records) for records in groups.values()])
     axes.plot(positions, heights, color=mpl.rcParams["text.color"], alpha=0.45, lw=1.5, marker="o")
-    style = next(_styles())
+    style = next(series_styles())
     for x, values in zip(positions, heights, strict=True):
         # The lines leave the first group to the right and come to the others from the left.
         side = -1 if x == 0 else 1
-        _error_bars(axes, [x + 0.12 * side], [values], style)
+        error_bars(axes, [x + 0.12 * side], [values], style)
     ticks = [
         f"{label}\n{values.mean():.2f} %" for label, values in zip(groups, heights, strict=True)
     ]
@@ -197,7 +197,7 @@ def learning_curves(axes: Axes, groups: Mapping[str, Sequence], quantity: str = 
     """
     is_accuracy = quantity.endswith("accuracy")
     labels = []
-    for (label, records), style in zip(groups.items(), _styles(), strict=False):
+    for (label, records), style in zip(groups.items(), series_styles(), strict=False):
         values = np.array([record.history[quantity] for record in records])
         values = 100 * (1 - values) if is_accuracy else values
         epochs = np.arange(1, values.shape[1] + 1)
@@ -216,7 +216,7 @@ def learning_curves(axes: Axes, groups: Mapping[str, Sequence], quantity: str = 
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_ylabel(f"{name} ({'%, ' * is_accuracy}log scale)")
-    _label_right(axes, labels)
+    label_right(axes, labels)
 
 
 def interval_curves(
@@ -236,13 +236,13 @@ def interval_curves(
         levels: groups that do not depend on the position: a line at their mean, a band for its
             interval.
     """
-    labels, styles = [], _styles()
+    labels, styles = [], series_styles()
     for label, curve in curves.items():
         style = next(styles)
         positions = sorted(curve)
         groups = [np.asarray(curve[position], float) for position in positions]
         if min(len(values) for values in groups) > 1:
-            _error_bars(axes, positions, groups, style)
+            error_bars(axes, positions, groups, style)
         else:
             axes.plot(positions, [values.mean() for values in groups], **style, markersize=7)
         labels.append((label, groups[-1].mean(), style["color"]))
@@ -251,7 +251,7 @@ def interval_curves(
         labels.append((label, _level(axes, values, style), style["color"]))
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    _label_right(axes, labels)
+    label_right(axes, labels)
 
 
 def soft_targets(
@@ -268,7 +268,7 @@ def soft_targets(
     figure.set_figheight(0.4 + 2 * rows)
     figure.get_layout_engine().set(h_pad=0.1)
     panels = figure.subplots(rows, 2, sharey=True, squeeze=False).flat
-    color = next(_styles())["color"]
+    color = next(series_styles())["color"]
     for (temperature, values), axes in zip(sorted(probabilities.items()), panels, strict=False):
         axes.bar(range(len(classes)), values, color=color, linewidth=0)
         axes.set_xticks(range(len(classes)), labels=classes)
@@ -304,7 +304,7 @@ def dark_knowledge(
     figure.set_figheight(0.5 + 1.5 * len(images))
     figure.get_layout_engine().set(h_pad=0.08)
     grid = figure.add_gridspec(len(images), 2, width_ratios=[1, 4])
-    color = next(_styles())["color"]
+    color = next(series_styles())["color"]
     wrong = np.array(probabilities, dtype=float)
     right = wrong[np.arange(len(wrong)), labels]
     wrong[np.arange(len(wrong)), labels] = 0
@@ -367,7 +367,7 @@ def gradient_limit(
     upper, lower = figure.subplots(2, 1, sharex=True)
     for axes, curves in ((upper, distances), (lower, lengths)):
         labels = []
-        for (label, values), style in zip(curves.items(), _styles(), strict=False):
+        for (label, values), style in zip(curves.items(), series_styles(), strict=False):
             axes.plot(temperatures, values, **style, markersize=5)
             labels.append((label, values[-1], style["color"]))
         axes.set_xscale("log", base=2)
@@ -376,7 +376,7 @@ def gradient_limit(
         axes.set_xticks(ticks, labels=[f"{t:g}" for t in ticks])
         axes.set_xticks([], minor=True)
         axes.set_yticks([], minor=True)
-        _label_right(axes, labels)
+        label_right(axes, labels)
     upper.set_ylabel("Relative distance\nto the limit")
     lower.set_ylabel("Mean length\nof the gradient")
     lower.set_xlabel("Temperature T (log scale)")
@@ -397,7 +397,7 @@ def balance_curves(figure: Figure, groups: Mapping[float, Sequence]) -> None:
     accuracy = np.array([accuracies(group).mean() for group in records])
     low, high = proportion_confint(accuracy * count, count, method="wilson")
     panels = figure.subplots(3, 1, sharex=True)
-    styles = list(itertools.islice(_styles(), 3))
+    styles = list(itertools.islice(series_styles(), 3))
     panels[0].errorbar(
         alphas, 100 * accuracy, yerr=100 * np.array([accuracy - low, high - accuracy]), **styles[0]
     )
@@ -427,7 +427,9 @@ def intervals(figure: Figure, panels: Mapping[str, Mapping[str, Sequence[float]]
     for axes, (quantity, groups) in zip(
         figure.subplots(len(panels), 1, squeeze=False).flat, panels.items(), strict=True
     ):
-        for row, ((_, values), style) in enumerate(zip(groups.items(), _styles(), strict=False)):
+        for row, ((_, values), style) in enumerate(
+            zip(groups.items(), series_styles(), strict=False)
+        ):
             interval = mean_interval(values)
             ends = [[interval.mean - interval.low], [interval.high - interval.mean]]
             axes.errorbar([interval.mean], [row], xerr=ends, **style, markersize=7)
@@ -455,7 +457,7 @@ def bias_curves(
         figure.subplots(len(panels), 1, squeeze=False).flat, panels.items(), strict=True
     ):
         labels = []
-        for (label, rates), style in zip(groups.items(), _styles(), strict=False):
+        for (label, rates), style in zip(groups.items(), series_styles(), strict=False):
             rates = 100 * np.asarray(rates)
             axes.plot(added, rates.mean(axis=0), **style | {"marker": ""})
             axes.fill_between(
@@ -467,7 +469,7 @@ def bias_curves(
         axes.set_title(title, loc="left")
         axes.set_xlabel("Added to the bias (logits)")
         axes.set_ylabel("Test errors (%)")
-        _label_right(axes, labels)
+        label_right(axes, labels)
 
 
 def disagreements(
@@ -520,10 +522,12 @@ def class_errors(
     """
     places = np.arange(len(classes))
     offsets = np.linspace(-0.15, 0.15, len(groups)) if len(groups) > 1 else [0]
-    for (label, errors), offset, style in zip(groups.items(), offsets, _styles(), strict=False):
+    for (label, errors), offset, style in zip(
+        groups.items(), offsets, series_styles(), strict=False
+    ):
         style = style | {"linestyle": ""}
         if len(errors) > 1:
-            _error_bars(axes, places + offset, np.transpose(errors), style | {"label": label})
+            error_bars(axes, places + offset, np.transpose(errors), style | {"label": label})
         else:
             axes.plot(places + offset, errors[0], **style, markersize=7, label=label)
     axes.set_xticks(places, labels=classes)
@@ -545,7 +549,7 @@ def live_comparison(
         published: the recorded runs under the same names; one that is missing leaves the live
             run on its own.
     """
-    color, live_color = (style["color"] for style in itertools.islice(_styles(), 2))
+    color, live_color = (style["color"] for style in itertools.islice(series_styles(), 2))
     for row, (label, record) in enumerate(live.items()):
         if records := published.get(label):
             values = 100 * accuracies(records)
@@ -580,7 +584,7 @@ def reliability_diagram(
         groups: what `kdutils.evaluation.reliability` returns, for every model.
     """
     axes.plot([0, 1], [0, 1], color=mpl.rcParams["text.color"], lw=1, ls=":", label="calibrated")
-    for (label, bins), style in zip(groups.items(), _styles(), strict=False):
+    for (label, bins), style in zip(groups.items(), series_styles(), strict=False):
         confidence, accuracy, count = (values[bins[2] >= FEWEST] for values in bins)
         low, high = proportion_confint(accuracy * count, count, method="wilson")
         axes.errorbar(
@@ -649,7 +653,7 @@ def weight_use(axes: Axes, networks: Mapping[str, pd.DataFrame]) -> None:
         axes: where to draw; the height of its figure is set.
         networks: what `kdutils.cost.count` returns, for every network from top to bottom.
     """
-    parameters_style, macs_style = itertools.islice(_styles(), 2)
+    parameters_style, macs_style = itertools.islice(series_styles(), 2)
     labels, places, rows = [], [], []
     for gap, (network, layers) in enumerate(networks.items()):
         kernels = layers[layers["uses"] > 0]
@@ -695,7 +699,7 @@ def call_times(axes: Axes, calls: pd.DataFrame) -> None:
     """
     kinds = sorted(set(zip(calls["images"], calls["threads"], strict=True)))
     networks = list(dict.fromkeys(calls["network"]))
-    for place, (network, style) in enumerate(zip(networks, _styles(), strict=False)):
+    for place, (network, style) in enumerate(zip(networks, series_styles(), strict=False)):
         own = calls[calls["network"] == network]
         median = 1000 * own["median"].to_numpy()
         ends = np.abs(1000 * own[["low", "high"]].to_numpy().T - median)
@@ -775,7 +779,7 @@ def deletion_insertion(
     figure.set_figheight(2 * len(curves) + 1.4)
     panels = figure.subplots(len(curves), 2, sharex=True, sharey=True, squeeze=False)
     orders = list(dict.fromkeys(order for model in curves.values() for order in model))
-    styles = dict(zip(orders, _styles(), strict=False))
+    styles = dict(zip(orders, series_styles(), strict=False))
     for row, (model, measured) in zip(panels, curves.items(), strict=True):
         for axes, name in zip(row, ("deletion", "insertion"), strict=True):
             for order, both in measured.items():
@@ -798,7 +802,7 @@ def rank_correlations(figure: Figure, groups: Mapping[str, Mapping[str, Sequence
     panels = figure.subplots(1, len(groups), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (method, models) in zip(panels, groups.items(), strict=True):
         axes.axvline(0, color=mpl.rcParams["text.color"], lw=1)
-        for row, (values, style) in enumerate(zip(models.values(), _styles(), strict=False)):
+        for row, (values, style) in enumerate(zip(models.values(), series_styles(), strict=False)):
             interval = mean_interval(values)
             axes.plot(values, [row + 0.2] * len(values), ".", color=style["color"], alpha=0.6)
             axes.errorbar(
@@ -831,7 +835,7 @@ def ranking(
     figure.set_figheight(1.6 + 0.36 * len(groups))
     left, right = figure.subplots(1, 2, sharey=True)
     ranked = sorted(groups, key=lambda name: -accuracies(groups[name]).mean())
-    style, line = itertools.islice(_styles(), 2)
+    style, line = itertools.islice(series_styles(), 2)
     line = {"color": line["color"], "linestyle": line["linestyle"]}
     dots = style | {"linestyle": "", "markersize": 6}
     for row, name in enumerate(ranked):
@@ -878,7 +882,7 @@ def _png(draw, theme):
     return file.getvalue()
 
 
-def _styles():
+def series_styles():
     """Colour, marker and line style of one series after the other, without end."""
     colors = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
     for color, marker, line in itertools.cycle(zip(colors, MARKERS, LINES, strict=False)):
@@ -890,7 +894,8 @@ def _accuracy_label(records):
     return f"{' / '.join(sorted(parts))} accuracy (%)"
 
 
-def _error_bars(axes, positions, groups, style):
+def error_bars(axes, positions, groups, style):
+    """Draws the mean of each group of values at its position, with the 95 % interval."""
     intervals = [mean_interval(values) for values in groups]
     means = [interval.mean for interval in intervals]
     ends = [[i.mean - i.low, i.high - i.mean] for i in intervals]
@@ -922,7 +927,7 @@ def _heatmap(axes, fractions, columns, rows, **options):
     axes.tick_params(axis="y", rotation=0)
 
 
-def _label_right(axes, labels):
+def label_right(axes, labels):
     """Writes `(label, height, colour)` beside the right end, moved apart where they overlap."""
     axes.set_ylim(axes.get_ylim())
     axes.figure.draw_without_rendering()  # lays out, so that the height of the axes is known

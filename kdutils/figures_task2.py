@@ -1,0 +1,368 @@
+"""Figures of two-class tasks: scores, folds, and choices made on validation images.
+
+Each draws on the empty figure it is given, so that it goes straight to `kdutils.figures.themed`:
+
+    themed(lambda figure: roc_bands(figure, curves), alt="ROC curves of teacher and students")
+
+Conventions, palette and theme are those of `kdutils.figures`.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+from sklearn import metrics
+
+from kdutils.evaluation import mean_interval
+from kdutils.figures import error_bars, label_right, reliability_diagram, series_styles
+from kdutils.folds import over_folds
+
+RATES = np.linspace(0, 1, 201)
+
+
+def roc_bands(figure: Figure, curves: Mapping[str, Iterable[tuple]]) -> None:
+    """ROC curves averaged over folds, with the range over folds as a band.
+
+    Averaged vertically: the mean sensitivity at every false-positive rate. The mean of the AUCs of
+    all folds stands beside each name.
+
+    Args:
+        figure: where to draw; its height is set.
+        curves: for every model the scores `(N,)` and the labels `(N,)`, 0 or 1, of each fold.
+    """
+    axes = _square(figure)
+    axes.plot([0, 1], [0, 1], color=mpl.rcParams["text.color"], lw=1, ls=":", label="chance")
+    for (name, folds), style in zip(curves.items(), series_styles(), strict=False):
+        sensitivities, areas = [], []
+        for scores, labels in folds:
+            false, true, _ = metrics.roc_curve(labels, scores)
+            sensitivities.append(np.interp(RATES, false, true))
+            areas.append(metrics.auc(false, true))
+        _band(axes, sensitivities, style, f"{name}\nAUC {np.mean(areas):.3f}", start=0)
+    axes.set_xlabel("False-positive rate (1 − specificity)")
+    axes.set_ylabel("Sensitivity")
+    _legend(axes)
+
+
+def precision_recall_bands(figure: Figure, curves: Mapping[str, Iterable[tuple]]) -> None:
+    """Precision against recall, averaged over folds, with the range over folds as a band.
+
+    The precision at a recall is that of the highest threshold that reaches it, without a straight
+    line between points; average precision sums the same steps, and its mean over folds stands
+    beside each name. A line shows the prevalence: the precision of chance.
+
+    Args:
+        figure: where to draw; its height is set.
+        curves: for every model the scores `(N,)` and the labels `(N,)`, 0 or 1, of each fold.
+    """
+    axes = _square(figure)
+    prevalences = []
+    for (name, folds), style in zip(curves.items(), series_styles(), strict=False):
+        precisions, averages = [], []
+        for scores, labels in folds:
+            # From the highest threshold down; the first point, of no image at all, is a convention.
+            precision, recall, _ = metrics.precision_recall_curve(labels, scores)
+            precision, recall = precision[-2::-1], recall[-2::-1]
+            precisions.append(precision[np.searchsorted(recall, RATES)])
+            averages.append(metrics.average_precision_score(labels, scores))
+            prevalences.append(np.mean(labels))
+        _band(axes, precisions, style, f"{name}\nAP {np.mean(averages):.3f}")
+    prevalence = np.mean(prevalences)
+    axes.axhline(
+        prevalence,
+        color=mpl.rcParams["text.color"],
+        lw=1,
+        ls=":",
+        label=f"chance\n(prevalence {prevalence:.2f})",
+    )
+    axes.set_xlabel("Recall (sensitivity)")
+    axes.set_ylabel("Precision")
+    _legend(axes)
+
+
+def confusion_matrices(
+    figure: Figure, matrices: Mapping[str, np.ndarray], classes: Sequence[str]
+) -> None:
+    """Confusion matrices side by side: shares of each true class, and numbers of images below.
+
+    Args:
+        figure: where to draw; its height is set.
+        matrices: for every model the numbers `(classes, classes)`, true classes in rows.
+        classes: names of the classes.
+    """
+    rows = -(-len(matrices) // 3)
+    columns = -(-len(matrices) // rows)
+    figure.set_figheight(0.6 + 2.5 * rows)
+    figure.get_layout_engine().set(h_pad=0.1)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for axes in panels.flat[len(matrices) :]:
+        axes.remove()
+    for index, (name, counts) in enumerate(matrices.items()):
+        axes = panels.flat[index]
+        counts = np.asarray(counts)
+        shares = counts / counts.sum(axis=1, keepdims=True)
+        words = [
+            [f"{100 * share:.0f} %\n{count}" for share, count in zip(*pair, strict=True)]
+            for pair in zip(shares, counts, strict=True)
+        ]
+        sns.heatmap(
+            shares,
+            ax=axes,
+            annot=words,
+            fmt="",
+            annot_kws={"color": "black"},
+            vmin=0,
+            vmax=1,
+            cmap=sns.light_palette("#3f93dc", as_cmap=True),
+            cbar=False,
+            square=True,
+            xticklabels=classes,
+            yticklabels=classes if index % columns == 0 else False,
+        )
+        axes.tick_params(axis="y", rotation=90)
+        axes.set_title(name)
+    figure.supxlabel("Predicted class")
+    figure.supylabel("True class")
+
+
+def reliability(
+    figure: Figure,
+    by_name: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    positive: str,
+) -> None:
+    """Probability of the positive class against its share, and where the probabilities lie.
+
+    Shares carry 95 % Wilson intervals; bins of fewer than
+    `kdutils.figures.FEWEST` images are left out of the upper panel.
+
+    Args:
+        figure: where to draw; its height is set.
+        by_name: what `kdutils.operating.reliability` returns, for every model.
+        positive: name of the positive class.
+    """
+    figure.set_figheight(6.6)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    reliability_diagram(upper, by_name)
+    upper.get_legend().remove()
+    upper.set_aspect("auto")
+    upper.set_xlabel("")
+    upper.set_ylabel(f"Share of {positive}")
+    for (_, _, counts), style in zip(by_name.values(), series_styles(), strict=False):
+        lower.stairs(
+            100 * counts / counts.sum(),
+            np.linspace(0, 1, len(counts) + 1),
+            baseline=None,
+            color=style["color"],
+            linestyle=style["linestyle"],
+            lw=2,
+        )
+    lower.set_ylim(bottom=0)
+    lower.set_ylabel("Images (%)")
+    lower.set_xlabel(f"Predicted probability of {positive}")
+    figure.legend(*upper.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+
+
+def fold_intervals(
+    figure: Figure,
+    groups: Mapping[str, Sequence],
+    test_images,
+    train_images,
+    label: str = "Test ROC-AUC",
+) -> None:
+    """Every fold of each group as a dot, and the mean with the interval corrected for folds.
+
+    A faint line joins the dots of one fold, so that it shows which differences hold in every fold.
+
+    Args:
+        figure: where to draw; its height is set.
+        groups: from top to bottom, values as `kdutils.folds.over_folds` takes them, with the same
+            folds in every group. With one fold the dots are its seeds.
+        test_images: as `kdutils.folds.over_folds` takes them.
+        train_images: as `kdutils.folds.over_folds` takes them.
+        label: what the values are.
+    """
+    figure.set_figheight(1.1 + 0.62 * len(groups))
+    axes = figure.subplots()
+    rows = np.arange(len(groups))
+    units = np.array([_dots(values) for values in groups.values()])
+    axes.plot(units, rows + 0.22, color=mpl.rcParams["text.color"], alpha=0.25, lw=1)
+    for row, (values, style) in enumerate(zip(groups.values(), series_styles(), strict=False)):
+        interval = over_folds(values, test_images, train_images)
+        ends = [[interval.mean - interval.low], [interval.high - interval.mean]]
+        axes.plot(units[row], [row + 0.22] * units.shape[1], "o", color=style["color"], ms=5)
+        axes.errorbar([interval.mean], [row - 0.12], xerr=ends, **style, markersize=8)
+    axes.set_yticks(rows, labels=list(groups))
+    axes.set_ylim(len(groups) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(label)
+
+
+def interaction_2x2(
+    figure: Figure,
+    cells: Mapping[tuple[bool, bool], Sequence],
+    test_images,
+    train_images,
+    label: str = "Test ROC-AUC",
+) -> None:
+    """What pre-training and distillation do together: parallel lines are no interaction.
+
+    Args:
+        figure: where to draw.
+        cells: values under (pre-trained, distilled), see `kdutils.folds.effects`; small dots are
+            folds, or the seeds of one fold.
+        test_images: as `kdutils.folds.over_folds` takes them.
+        train_images: as `kdutils.folds.over_folds` takes them.
+        label: what the values are.
+    """
+    axes = figure.subplots()
+    labels = []
+    for distilled, shift, style in zip((False, True), (-0.03, 0.03), series_styles(), strict=False):
+        places = np.array([0, 1]) + shift
+        groups = [cells[pretrained, distilled] for pretrained in (False, True)]
+        intervals = [over_folds(values, test_images, train_images) for values in groups]
+        means = [interval.mean for interval in intervals]
+        ends = [[each.mean - each.low, each.high - each.mean] for each in intervals]
+        axes.errorbar(places, means, yerr=np.transpose(ends), **style, markersize=8)
+        for place, values in zip(places, groups, strict=True):
+            dots = _dots(values)
+            axes.plot([place + 3 * shift] * len(dots), dots, ".", color=style["color"], alpha=0.7)
+        labels.append(("with KD" if distilled else "without KD", means[1], style["color"]))
+    axes.set_xticks([0, 1], labels=["random weights", "pre-trained weights"])
+    axes.set_xlim(-0.3, 1.3)
+    axes.grid(visible=False, axis="x")
+    axes.set_xlabel("Student starts from")
+    axes.set_ylabel(label)
+    label_right(axes, labels)
+
+
+def choice_curves(
+    figure: Figure, tried: Mapping[float, Sequence[float]], chosen: Sequence[float], label: str
+) -> None:
+    """Validation AUC of every value tried, a faint line a fold and the mean in bold.
+
+    Values stand evenly spaced, in order. A ring marks what each fold chose, on its own line.
+
+    Args:
+        figure: where to draw.
+        tried: for every value tried the AUCs `(folds,)`.
+        chosen: the value that each fold chose; the same one for all where they chose together.
+        label: what was tried, such as "Temperature T".
+    """
+    axes = figure.subplots()
+    values = sorted(tried)
+    heights = np.array([tried[value] for value in values])
+    line, ring = itertools.islice(series_styles(), 2)
+    faint = {"color": mpl.rcParams["text.color"], "alpha": 0.35, "lw": 1.2}
+    axes.plot(heights, marker=".", **faint)
+    axes.plot([], [], marker=".", **faint, label="a fold")
+    axes.plot(heights.mean(axis=1), **line | {"lw": 3}, markersize=7, label="mean over folds")
+    axes.plot(
+        [values.index(value) for value in chosen],
+        [tried[value][fold] for fold, value in enumerate(chosen)],
+        linestyle="",
+        marker="o",
+        markersize=13,
+        markeredgewidth=2,
+        markeredgecolor=ring["color"],
+        fillstyle="none",
+        label="chosen",
+    )
+    axes.set_xticks(range(len(values)), labels=[f"{value:g}" for value in values])
+    axes.set_xlabel(f"{label} (values tried)")
+    axes.set_ylabel("Validation ROC-AUC")
+    figure.legend(loc="outside upper center", ncols=3)
+
+
+def images_with_scores(figure: Figure, images: np.ndarray, titles: Sequence[str]) -> None:
+    """A grid of images, each under what is said of it, such as label and predictions.
+
+    Args:
+        figure: where to draw; its height is set.
+        images: `(N, H, W, 3)`, uint8.
+        titles: one for each image; lines of more than 18 characters make the grid narrower.
+    """
+    longest = max(len(line) for title in titles for line in title.split("\n"))
+    columns = int(np.clip(72 // longest, 1, 4))
+    rows = -(-len(images) // columns)
+    lines = max(title.count("\n") + 1 for title in titles)
+    figure.set_figheight(rows * (6.2 / columns + 0.22 * lines))
+    figure.get_layout_engine().set(h_pad=0.06)
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for image, title, axes in zip(images, titles, panels, strict=False):
+        axes.imshow(image)
+        axes.set_title(title, fontsize=10.5)
+        axes.set(xticks=[], yticks=[])
+    for axes in panels:
+        axes.remove()
+
+
+def by_agreement(
+    figure: Figure,
+    groups: Mapping[str, Mapping[int, Sequence[float]]],
+    images: Mapping[int, int],
+    annotators: int,
+    label: str,
+) -> None:
+    """A quantity against how many annotators agreed on the label: means over seeds, 95 % intervals.
+
+    Args:
+        figure: where to draw.
+        groups: for every model the values `(seeds,)` at each number of agreeing annotators.
+        images: number of images at each of these numbers.
+        annotators: how many there are.
+        label: what the values are, with unit.
+    """
+    axes = figure.subplots()
+    levels = sorted(images)
+    places = np.arange(len(levels))
+    offsets = np.linspace(-0.12, 0.12, len(groups)) if len(groups) > 1 else [0]
+    for (name, curve), offset, style in zip(groups.items(), offsets, series_styles(), strict=False):
+        values = [np.asarray(curve[level], float) for level in levels]
+        if min(len(each) for each in values) > 1:
+            error_bars(axes, places + offset, values, style | {"label": name})
+        else:
+            means = [mean_interval(each).mean for each in values]
+            axes.plot(places + offset, means, **style, markersize=7, label=name)
+    axes.set_xticks(
+        places, labels=[f"{level} of {annotators}\n{images[level]} images" for level in levels]
+    )
+    axes.set_xlim(-0.4, len(levels) - 0.6)
+    axes.grid(visible=False, axis="x")
+    axes.set_xlabel("Annotators who agree with the label")
+    axes.set_ylabel(label)
+    figure.legend(loc="outside upper center", ncols=3)
+
+
+def _square(figure):
+    """Axes from 0 to 1, about square beside a legend; exactly square, a long name would be cut."""
+    figure.set_figheight(4.3)
+    axes = figure.subplots()
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
+    return axes
+
+
+def _band(axes, heights, style, label, start=None):
+    """Draws the mean and the range of curves at `RATES`, from a common start where there is one."""
+    heights = np.array(heights)
+    rates = RATES
+    if start is not None:
+        rates = np.append(0, rates)
+        heights = np.insert(heights, 0, start, axis=1)
+    low, high = heights.min(axis=0), heights.max(axis=0)
+    axes.fill_between(rates, low, high, color=style["color"], alpha=0.15, lw=0)
+    axes.plot(rates, heights.mean(axis=0), **style, markevery=25, markersize=6, label=label)
+
+
+def _legend(axes):
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), labelspacing=0.9)
+
+
+def _dots(values):
+    """One value a fold, its mean over seeds; of one fold alone the values of its seeds."""
+    values = np.asarray(values, dtype=float)
+    if values.ndim == 1:
+        return values
+    return values[0] if len(values) == 1 else values.mean(axis=1)

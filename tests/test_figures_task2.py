@@ -1,0 +1,201 @@
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from kdutils import figures, figures_task2, folds
+
+LABELS = np.array([0, 0, 1, 1, 0, 1])
+CURVES = {
+    "teacher": [([-2, -1, 1, 2, 0, 3], LABELS), ([-2, 1.5, 1, 2, 0, 3], LABELS)],
+    "student without KD": [([-2, 2, 1, 2, 0, -1], LABELS), (np.zeros(6), LABELS)],
+}
+MATRICES = {
+    "teacher": [[560, 57], [60, 300]],
+    "student with KD": [[540, 77], [70, 290]],
+    "student\nwithout KD": [[530, 87], [0, 270]],
+    "random": [[500, 117], [90, 270]],
+}
+BINS = (
+    np.array([np.nan, 0.3, 0.6, 0.9]),
+    np.array([np.nan, 0.25, 0.7, 0.88]),
+    np.array([0, 9, 40, 51]),
+)
+GROUPS = {
+    "student without KD": [[0.90, 0.92], [0.95, 0.97], [0.93, 0.93]],
+    "student with KD": [[0.92, 0.92], [0.96, 0.98], [0.93, 0.95]],
+}
+CELLS = {
+    (False, False): [0.85, 0.90, 0.88],
+    (False, True): [0.87, 0.91, 0.88],
+    (True, False): [0.93, 0.96, 0.95],
+    (True, True): [0.94, 0.96, 0.95],
+}
+TRIED = {4.0: [0.93, 0.97], 1.0: [0.92, 0.95], 16.0: [0.94, 0.96]}
+TILES = np.random.default_rng(0).integers(0, 255, (5, 20, 20, 3)).astype("uint8")
+AGREEMENT = {
+    "teacher": {7: [95, 96], 4: [70, 74]},
+    "student": {7: [93, 95], 4: [68, 70]},
+}
+
+DRAWINGS = {
+    "roc_bands": lambda f: figures_task2.roc_bands(f, CURVES),
+    "precision_recall_bands": lambda f: figures_task2.precision_recall_bands(f, CURVES),
+    "confusion_matrices": lambda f: figures_task2.confusion_matrices(f, MATRICES, ["HP", "SSA"]),
+    "reliability": lambda f: figures_task2.reliability(f, {"teacher": BINS}, "SSA"),
+    "fold_intervals": lambda f: figures_task2.fold_intervals(f, GROUPS, 250, 1000),
+    "interaction_2x2": lambda f: figures_task2.interaction_2x2(f, CELLS, 250, 1000),
+    "choice_curves": lambda f: figures_task2.choice_curves(f, TRIED, [16, 4], "Temperature T"),
+    "images_with_scores": lambda f: figures_task2.images_with_scores(
+        f, TILES, [f"complex stroma\nteacher 0.1{i}" for i in range(5)]
+    ),
+    "by_agreement": lambda f: figures_task2.by_agreement(
+        f, AGREEMENT, {4: 121, 7: 436}, 7, "Test accuracy (%)"
+    ),
+}
+
+
+def drawn(name):
+    figure = Figure(layout="constrained")
+    DRAWINGS[name](figure)
+    return figure
+
+
+def words(figure):
+    figure.draw_without_rendering()
+    return {text.get_text() for text in figure.findobj(Text) if text.get_visible()}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_words_are_large_enough_and_inside_the_figure(name):
+    sizes = []
+
+    def draw(figure):
+        DRAWINGS[name](figure)
+        figure.draw_without_rendering()
+        sizes.extend(
+            text.get_fontsize()
+            for text in figure.findobj(Text)
+            if text.get_visible() and text.get_text().strip()
+        )
+        drawn, page = figure.get_tightbbox().padded(-0.01), figure.bbox_inches
+        assert page.contains(*drawn.min)
+        assert page.contains(*drawn.max)
+
+    figures.themed(draw, name)
+    assert sizes
+    assert min(sizes) >= 10
+
+
+def test_roc_curves_are_averaged_vertically_and_their_areas_over_folds():
+    figure = drawn("roc_bands")
+    [axes] = figure.axes
+    area = np.mean([roc_auc_score(labels, scores) for scores, labels in CURVES["teacher"]])
+    assert {"chance", f"teacher\nAUC {area:.3f}"} <= words(figure)
+    chance, teacher, student = axes.lines
+    assert list(chance.get_ydata()) == [0, 1]
+    rates, heights = teacher.get_data()
+    # The first fold is perfect; the second has a false positive above the lowest positive.
+    assert (rates[0], heights[0]) == (0, 0)
+    assert heights[1] == pytest.approx((1 + 2 / 3) / 2)
+    assert heights[np.argmin(abs(rates - 0.5))] == 1
+    assert student.get_ydata()[-1] == 1
+
+
+def test_precision_is_a_step_down_from_the_threshold_that_reaches_the_recall():
+    figure = drawn("precision_recall_bands")
+    [axes] = figure.axes
+    averages = [average_precision_score(labels, scores) for scores, labels in CURVES["teacher"]]
+    assert {"chance\n(prevalence 0.50)", f"teacher\nAP {np.mean(averages):.3f}"} <= words(figure)
+    heights = axes.lines[0].get_ydata()
+    assert heights[0] == 1
+    assert heights[-1] == pytest.approx((1 + 3 / 4) / 2)
+    # Area under the steps is the average precision.
+    assert heights[1:].mean() == pytest.approx(np.mean(averages), abs=0.01)
+    chance = axes.lines[-1]
+    assert set(chance.get_ydata()) == {0.5}
+
+
+def test_the_precision_of_a_constant_predictor_is_the_prevalence():
+    figure = Figure(layout="constrained")
+    figures_task2.precision_recall_bands(figure, {"constant": [(np.zeros(4), [0, 0, 0, 1])]})
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), 0.25)
+
+
+def test_confusion_matrices_show_shares_of_the_true_class_and_numbers():
+    figure = drawn("confusion_matrices")
+    shown = words(figure)
+    assert {"91 %\n560", "9 %\n57", "83 %\n300", "0 %\n0", "True class", "HP", "SSA"} <= shown
+    assert set(MATRICES) <= shown
+    assert len(figure.axes) == 4
+
+
+def test_reliability_leaves_small_bins_out_above_and_shows_all_below():
+    figure = drawn("reliability")
+    upper, lower = figure.axes
+    [bars] = upper.containers
+    assert bars.lines[0].get_xdata().tolist() == [0.6, 0.9]
+    assert lower.patches[0].get_data().values.tolist() == [0, 9, 40, 51]
+    assert {"teacher", "Share of SSA", "Predicted probability of SSA"} <= words(figure)
+
+
+def test_folds_are_dots_and_means_have_corrected_intervals():
+    figure = drawn("fold_intervals")
+    [axes] = figure.axes
+    for bars, values in zip(axes.containers, GROUPS.values(), strict=True):
+        line, _, [spread] = bars.lines
+        interval = folds.over_folds(values, 250, 1000)
+        assert line.get_xdata().tolist() == [interval.mean]
+        ends = spread.get_segments()[0][:, 0]
+        np.testing.assert_allclose(ends, [interval.low, interval.high])
+    joins = axes.lines[:3]
+    np.testing.assert_allclose([line.get_xdata() for line in joins][1], [0.96, 0.97])
+    assert {"student with KD", "Test ROC-AUC"} <= words(figure)
+
+
+def test_the_seeds_of_one_fold_are_its_dots():
+    figure = Figure(layout="constrained")
+    figures_task2.fold_intervals(figure, {"teacher": [[0.9, 0.92, 0.95]]}, 977, 2175)
+    dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert [0.9, 0.92, 0.95] in [line.get_xdata().tolist() for line in dots]
+
+
+def test_interaction_has_a_line_with_and_one_without_distillation():
+    figure = drawn("interaction_2x2")
+    without, distilled = figure.axes[0].containers
+    for bars, kd in ((without, False), (distilled, True)):
+        heights = bars.lines[0].get_ydata()
+        assert list(heights) == pytest.approx([np.mean(CELLS[p, kd]) for p in (False, True)])
+    assert {"with KD", "without KD", "pre-trained weights", "random weights"} <= words(figure)
+
+
+def test_choices_are_ringed_on_the_line_of_their_fold():
+    figure = drawn("choice_curves")
+    [axes] = figure.axes
+    lines = {line.get_label(): line for line in axes.lines}
+    np.testing.assert_allclose(lines["mean over folds"].get_ydata(), [0.935, 0.95, 0.95])
+    ring = lines["chosen"]
+    assert list(ring.get_xdata()) == [2, 1]
+    assert list(ring.get_ydata()) == [0.94, 0.97]
+    assert {"1", "4", "16", "Temperature T (values tried)", "chosen"} <= words(figure)
+
+
+def test_long_titles_make_a_narrower_grid():
+    figure = drawn("images_with_scores")
+    assert len(figure.axes) == 5
+    assert figure.axes[0].get_gridspec().ncols == 4
+    assert "complex stroma\nteacher 0.13" in words(figure)
+    figure = Figure(layout="constrained")
+    figures_task2.images_with_scores(figure, TILES, ["x" * 30] * 5)
+    assert figure.axes[0].get_gridspec().ncols == 2
+
+
+def test_agreement_is_drawn_beside_the_numbers_of_images():
+    figure = drawn("by_agreement")
+    teacher, _ = figure.axes[0].containers
+    assert teacher.lines[0].get_ydata().tolist() == [72, 95.5]
+    assert {"4 of 7\n121 images", "7 of 7\n436 images", "teacher"} <= words(figure)
+    figure = Figure(layout="constrained")
+    figures_task2.by_agreement(figure, {"one": {4: [70]}}, {4: 121}, 7, "AUC")
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [70]
