@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from kdutils import analyses, data, methods, models, provenance, training
 from kdutils.analyses import Analysis
-from kdutils.data import views
+from kdutils.models.taps import tapped
 from kdutils.paths import BUILD, RESULTS, replaced_atomically
 from kdutils.runs import Record, Run, digest, key
 
@@ -41,7 +41,8 @@ class Ledger:
     Args:
         folder: Where new records go.
         published: A folder of further records, which is never written; `None` for none.
-        cache: Where weights, snapshots, teacher outputs and interrupted trainings lie, by key.
+        cache: Where weights, snapshots, teacher outputs and interrupted trainings lie, by key, and
+            the outputs of frozen layers.
     """
 
     folder: Path
@@ -208,30 +209,37 @@ class Ledger:
 
     def outputs(self, run: Run, part: data.Part, taps: tuple[str, ...]) -> training.Outputs:
         """Return what a trained model says about a part of the data; computed once, then kept."""
-        # The ids of a training and a test part may be the same numbers.
-        images = hashlib.sha256(part.images.tobytes()).hexdigest()
-        name = digest({"ids": part.ids.tolist(), "images": images, "taps": taps})
-        path = self._workspace(run) / f"outputs-{name}.npz"
-        if not path.exists():
-            found = training.outputs(self.model(run), part, taps)
+        (found,) = self._outputs_of_all(run, [part], taps)
+        return found
+
+    def _outputs_of_all(
+        self, run: Run, parts: Iterable[data.Part], taps: tuple[str, ...]
+    ) -> list[training.Outputs]:
+        paths, speaking = [], None
+        for part in parts:
+            # The ids of a training and a test part may be the same numbers.
+            images = hashlib.sha256(part.images.tobytes()).hexdigest()
+            name = digest({"ids": part.ids.tolist(), "images": images, "taps": taps})
+            path = self._workspace(run) / f"outputs-{name}.npz"
+            paths.append(path)
+            if path.exists():
+                continue
+            speaking = speaking or tapped(self.model(run), taps)
+            found = training.said_by(speaking, part)
             with replaced_atomically(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, ids=found.ids, **found.values)
-        with _naming_damage(path), np.load(path, allow_pickle=False) as stored:
-            return training.Outputs(stored["ids"], {tap: stored[tap] for tap in taps})
+        return [_stored_outputs(path, taps) for path in paths]
 
     def _train(self, run: Run, on_epoch=None) -> Record:
-        teacher = initial = None
+        initial = run.init and self.model(run.init)
+        teacher = None
         if run.teacher is not None:
-            taps = methods.METHODS[run.method].teacher_taps
-            part = training.load_data(run).train
-            teacher = [
-                self.outputs(run.teacher, replace(part, images=view(part.images)), taps)
-                for view in views.of(run.views)
-            ]
-        if run.init is not None:
-            initial = self.model(run.init)
+            part, taps = training.load_data(run).train, methods.METHODS[run.method].teacher_taps
+            teacher = self._outputs_of_all(run.teacher, training.in_all_views(run, part), taps)
         workspace = self._workspace(run)
-        record, model = training.train(run, teacher, initial, workspace, on_epoch)
+        record, model = training.train(
+            run, teacher, initial, workspace, on_epoch, self.cache / "frozen"
+        )
         self._keep(model, record)
         (workspace / "state.npz").unlink(missing_ok=True)
         return record
@@ -343,6 +351,11 @@ def _present_code(record: Record | Analysis) -> str | None:
         return provenance.module_digest(record.function.partition(":")[0])
     except ModuleNotFoundError:
         return None
+
+
+def _stored_outputs(path: Path, taps: tuple[str, ...]) -> training.Outputs:
+    with _naming_damage(path), np.load(path, allow_pickle=False) as stored:
+        return training.Outputs(stored["ids"], {tap: stored[tap] for tap in taps})
 
 
 def _restored(run: Run, weights: Path) -> keras.Model:

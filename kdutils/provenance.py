@@ -16,10 +16,11 @@ from kdutils import methods, models
 from kdutils.runs import Run, digest
 
 SAME_BITS = {
-    "kdutils.training": ("c8441866ed2ac471", "f0b4ddd9c712e850"),
+    "kdutils.training": ("472723edbea4188b", "f0b4ddd9c712e850"),
+    "kdutils.data.views": ("b8bfc9681490d13a", "d268b793a3397751"),
     "kdutils.methods.checks": ("2dd97aab37298886", "04668f97bfb9e1a7"),
     "kdutils.methods.contrastive": ("76465f67bb2928e6", "96fe41a4131eb06e"),
-    "kdutils.methods.distiller": ("4eac39128caedf0d", "d6a4b3cb4c785d39"),
+    "kdutils.methods.distiller": ("d113baa75c9967ba", "d6a4b3cb4c785d39"),
     "kdutils.methods.extractive": ("dd4e612e4cfdadf5", "28417fcc8369cc9b"),
     "kdutils.methods.geometry": ("9d8c144c418ea91b", None),
     "kdutils.methods.memory": ("5c3ca89160060aea", None),
@@ -60,6 +61,9 @@ def code_digest(run: Run) -> str:
         names.update(_method_modules(methods.METHODS[each.method]))
         if each.views is not None:
             names.add("kdutils.data.views")
+        if models.cuts(each.model):
+            names |= {f"kdutils.{each}" for each in ("binary", "data.tiles", "frozen")}
+            names |= {"kdutils.models.taps", "kdutils.models.transfer"}
     digests = {name: module_digest(name) for name in sorted(names)}
     return digest({name: each for name, each in digests.items() if each is not None})
 

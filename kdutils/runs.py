@@ -43,6 +43,14 @@ class Run:
         train_size: Size of a stratified subset of the remaining training part; `None` takes all.
         classes: Labels of the training images that are used, ascending; `None` takes all. They are
             picked from the subset of `train_size`, which then has fewer.
+        fold: The part of a data set with folds that is tested, see `kdutils.data.load`.
+        size: Height and width that images are resized to, pixels; `None` takes them as they are.
+        weights: `"imagenet"` starts from the weights that Keras publishes for the network's base;
+            `None`, with no `init`, from the seed.
+        frozen: A layer of `kdutils.models.cuts`: it and all below stay as they are, and the layers
+            above are trained; `None` trains all.
+        class_weight: `"balanced"` weighs each image by the inverse of its class's share; `None`
+            weighs all alike.
         views: A name in `kdutils.data.views.VIEWS`: changed copies of the training images, of which
             each epoch draws one an image; `None` trains on the images as they are.
         epochs: Passes over the training images.
@@ -65,6 +73,11 @@ class Run:
     validation: int | None = None
     train_size: int | None = None
     classes: tuple[int, ...] | None = None
+    fold: int | None = None
+    size: int | None = None
+    weights: str | None = None
+    frozen: str | None = None
+    class_weight: str | None = None
     views: str | None = None
     epochs: int = 12
     batch_size: int = 256
@@ -87,12 +100,17 @@ class Run:
             need = "takes no teacher" if self.teacher else "needs a teacher"
             raise ValueError(f"{self.label}: training by {self.method or 'labels alone'} {need}")
         self._check_images()
-        if self.schedule not in (None, "cosine"):
-            raise ValueError(f"{self.label}: no schedule {self.schedule!r}; there is cosine")
-        lowest = {"epochs": 1, "batch_size": 1, "validation": 1, "train_size": 1, "seed": 0}
+        self._check_start()
+        for name, known in {"schedule": "cosine", "class_weight": "balanced"}.items():
+            if getattr(self, name) not in (None, known):
+                raise ValueError(
+                    f"{self.label}: no {name} {getattr(self, name)!r}; there is {known}"
+                )
+        lowest = {"epochs": 1, "batch_size": 1, "seed": 0}
+        lowest |= {"validation": 1, "train_size": 1, "fold": 0, "size": 1}
         for name, least in lowest.items():
             value = getattr(self, name)
-            if value is None and name in ("validation", "train_size"):
+            if value is None and name in ("validation", "train_size", "fold", "size"):
                 continue
             try:
                 object.__setattr__(self, name, operator.index(value))
@@ -104,13 +122,47 @@ class Run:
             raise ValueError(f"{self.label}: learning_rate has to be above 0")
         for source in filter(None, (self.teacher, self.init)):
             alike = source.data == self.data or data.base(source.data) == data.base(self.data)
+            if source.fold != self.fold:
+                raise ValueError(
+                    f"{self.label}: {source.label} leaves out fold {source.fold}, so it may have "
+                    f"trained on what fold {self.fold} tests; give it the same fold"
+                )
             if self.validation and not (alike and source.validation == self.validation):
                 raise ValueError(
                     f"{self.label}: {source.label} has trained on the images held out for "
                     f"validation; it has to hold out the same {self.validation} of {self.data}"
                 )
 
+    def _check_start(self):
+        if self.teacher and self.teacher.size != self.size:
+            raise ValueError(
+                f"{self.label}: its teacher has seen images of {self.teacher.size or 'native'} "
+                f"pixels and would be shown these of {self.size or 'native'}; train both alike"
+            )
+        if self.weights not in (None, "imagenet"):
+            raise ValueError(f"{self.label}: no weights {self.weights!r}; there is imagenet")
+        if self.weights and (self.init or not models.cuts(self.model)):
+            why = "it starts from another run" if self.init else f"Keras has none of {self.model}"
+            raise ValueError(f"{self.label}: weights={self.weights!r} is of no use, as {why}")
+        if self.frozen is None:
+            return
+        if self.frozen not in models.cuts(self.model):
+            known = ", ".join(models.cuts(self.model)) or "none"
+            raise ValueError(
+                f"{self.label}: {self.model} cannot be frozen up to {self.frozen!r}; "
+                f"its cuts: {known}"
+            )
+        if not (self.init or self.weights):
+            raise ValueError(
+                f"{self.label}: layers are frozen that nothing has trained; give init or weights"
+            )
+
     def _check_images(self):
+        if self.data in data.DATASETS and self.fold not in data.folds(self.data):
+            known = ", ".join(map(str, data.folds(self.data)))
+            raise ValueError(
+                f"{self.label}: {self.data} has no fold {self.fold!r}; there is {known}"
+            )
         if self.views not in VIEWS:
             known = ", ".join(filter(None, VIEWS))
             raise ValueError(f"{self.label}: no views {self.views!r}; there are {known}")
@@ -139,6 +191,11 @@ class Run:
         words = [
             name,
             f"{self.method} ({settings})" if self.method else "",
+            f"fold {self.fold}" if self.fold is not None else "",
+            f"{self.size} px" if self.size else "",
+            self.weights,
+            f"frozen up to {self.frozen}" if self.frozen else "",
+            self.class_weight,
             self.views,
             f"only {self.classes}" if self.classes else "",
             f"{self.train_size} images" if self.train_size else "",
@@ -167,6 +224,11 @@ class Run:
             and self.schedule is None
             and self.epochs <= SNAPSHOT_EPOCHS
         )
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether training starts from what another training has learnt."""
+        return bool(self.init or self.weights)
 
     def to_json(self) -> dict:
         """Give the run in its stored form, without the fields that are `None`."""
@@ -205,9 +267,11 @@ class Record:
         train: The same, in brief, on the training images; with a teacher also `teacher_kl` (nats,
             at temperature 1) and `teacher_agreement` (fraction).
         history: One number an epoch for every loss term and metric, and `seconds`.
-        predictions: For each image of the part, packed: `offsets` and `confidences`.
+        predictions: For each image of the part, packed: `offsets` and `confidences`; with two
+            classes of which one is positive, `scores` and `labels`; where images belong together,
+            `groups`.
         parameters: Of the model.
-        seconds: Training time.
+        seconds: Training time: of the epochs, without what teacher and frozen layers took.
         versions: Of what computed it.
         machine: Where.
         code: Digest of the modules that decide the outcome, see `kdutils.provenance`.
@@ -251,6 +315,21 @@ class Record:
         """`(N,)` probability given to the predicted class, to 1/255."""
         return unpack(self.predictions["confidences"]) / 255
 
+    @functools.cached_property
+    def scores(self) -> np.ndarray:
+        """`(N,)` log-odds of the positive class, to three digits; of data that have one."""
+        return unpack(self.predictions["scores"]).view("float16").astype("float64")
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        """`(N,)` true classes, where `scores` are recorded."""
+        return unpack(self.predictions["labels"])
+
+    @functools.cached_property
+    def groups(self) -> np.ndarray | None:
+        """`(N,)` what each image belongs to, such as its slide, from 0 on; `None` if nothing."""
+        return unpack(self.predictions["groups"]) if "groups" in self.predictions else None
+
     def to_json(self) -> dict:
         """Give the record in its stored form."""
         content = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -283,6 +362,12 @@ def key(run: Run, data_fingerprint: str, backend: str, precision: str) -> str:
 def pack(values: np.ndarray) -> str:
     """Store `uint8` values as text: compressed, base 64."""
     return base64.b64encode(zlib.compress(np.asarray(values, "uint8").tobytes(), 9)).decode()
+
+
+def pack_scores(scores: np.ndarray) -> str:
+    """Store log-odds in half precision, three digits of each."""
+    largest = np.finfo("float16").max
+    return pack(np.clip(scores, -largest, largest).astype("float16").view("uint8"))
 
 
 def unpack(text: str) -> np.ndarray:

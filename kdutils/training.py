@@ -4,7 +4,7 @@ import json
 import math
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,14 +13,22 @@ import keras
 import numpy as np
 from scipy.special import softmax
 
-from kdutils import data, methods, metrics, models, provenance
+from kdutils import binary, data, frozen, methods, metrics, models, provenance
 from kdutils.data import views
 from kdutils.methods.distiller import Distiller
 from kdutils.models.taps import tapped
+from kdutils.models.transfer import (
+    above,
+    load_imagenet,
+    put_back,
+    transfer,
+    with_fixed_statistics,
+)
 from kdutils.paths import replaced_atomically
-from kdutils.runs import Record, Run, pack
+from kdutils.runs import Record, Run, pack, pack_scores
 
 PREDICTION_BATCH = 1000
+PREDICTED_PIXELS = 1_000_000  # at a time: a deep network widens each to hundreds of values
 
 
 class TrainingError(RuntimeError):
@@ -61,14 +69,28 @@ def outputs(model: keras.Model, part: data.Part, taps: tuple[str, ...] = ("logit
         part: The images; their ids ascend.
         taps: Names of layers, see `kdutils.models.taps`.
     """
-    values = tapped(model, taps).predict(part.images, batch_size=PREDICTION_BATCH, verbose=0)
+    return said_by(tapped(model, taps), part)
+
+
+def said_by(speaking: keras.Model, part: data.Part) -> Outputs:
+    """Run a model that gives the outputs of its layers by name, see `kdutils.models.taps.tapped`.
+
+    Over several parts it is traced once, which takes a deep network longer than to run.
+    """
+    values = speaking.predict(part.images, batch_size=_at_a_time(part), verbose=0)
     # In half precision NumPy could neither store them nor compute with them.
     return Outputs(part.ids, {tap: np.asarray(value, "float32") for tap, value in values.items()})
 
 
 def load_data(run: Run) -> data.Dataset:
     """Load a run's data, split as the run asks."""
-    dataset = data.load(run.data, validation=run.validation or 0, train_size=run.train_size)
+    dataset = data.load(
+        run.data,
+        validation=run.validation or 0,
+        train_size=run.train_size,
+        fold=run.fold,
+        size=run.size,
+    )
     if run.classes is None:
         return dataset
     kept = np.isin(dataset.train.labels, run.classes)
@@ -81,6 +103,7 @@ def train(
     initial: keras.Model | None = None,
     workspace: Path | None = None,
     on_epoch: Callable[[int, dict], None] | None = None,
+    frozen_outputs: Path | None = None,
 ) -> tuple[Record, keras.Model]:
     """Train a run from what it rests on.
 
@@ -92,6 +115,7 @@ def train(
         workspace: A folder for the state after each epoch, from which an interrupted training goes
             on, and for the snapshots of runs that keep them.
         on_epoch: Called after each epoch with its number, from 1, and its history.
+        frozen_outputs: A folder for what frozen layers make of images, see `kdutils.frozen`.
 
     Returns:
         The record, and the trained model.
@@ -107,13 +131,18 @@ def train(
             f"{run.batch_size}; lower batch_size or raise train_size"
         )
     method = methods.build(run.method, dict(run.options))
-    student = models.build(run.model, run.seed)
-    if initial is not None:
-        student.set_weights(initial.get_weights())
+    student = _initial(run, initial)
+    trained, below = student, None
+    if run.frozen is not None:
+        part, shown = dataset.train, in_all_views(run, dataset.train)
+        seen = frozen.outputs(student, run.frozen, shown, _at_a_time(part), frozen_outputs)
+        below = [Outputs(part.ids, {run.frozen: values}) for values in seen]
+        trained = above(student, run.frozen)
     said = teacher[0].values if teacher else {}
     shapes = {tap: values.shape[1:] for tap, values in said.items()}
-    method.prepare(student, shapes, len(dataset.train), run.seed)
-    distiller = Distiller(student, method)
+    method.prepare(trained, shapes, len(dataset.train), run.seed)
+    class_weight = run.class_weight and _balanced(dataset.train.labels, len(dataset.classes))
+    distiller = Distiller(trained, method, class_weight)
     distiller.compile(
         optimizer=keras.optimizers.Adam(_learning_rate(run, steps)),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
@@ -132,7 +161,7 @@ def train(
         part = dataset.train.take(order[: steps * run.batch_size])
         method.begin_epoch(epoch)
         fitted = distiller.fit(
-            _seen(run, epoch, part, teacher),
+            _seen(run, epoch, part, teacher, below),
             part.labels,
             batch_size=run.batch_size,
             initial_epoch=epoch,
@@ -147,9 +176,14 @@ def train(
                 "a lower learning_rate may help"
             )
         latest["seconds"] = time.perf_counter() - started
+        if trained is not student:
+            put_back(trained, student)
         if dataset.validation is not None:
-            scores = _score(student, dataset.validation)
-            latest |= {f"val_{name}": scores[name] for name in ("accuracy", "nll")}
+            held_out = dataset.validation
+            logits = student.predict(held_out.images, batch_size=_at_a_time(held_out), verbose=0)
+            scores = _scores(logits, dataset, held_out)
+            names = [name for name in ("accuracy", "nll", "roc_auc") if name in scores]
+            latest |= {f"val_{name}": scores[name] for name in names}
         for name, value in latest.items():
             history.setdefault(name, []).append(float(f"{value:.6g}"))
         if workspace is not None and run.keeps_snapshots:
@@ -161,20 +195,63 @@ def train(
     return assess(run, student, dataset, history, teacher and teacher[0]), student
 
 
+def _initial(run: Run, initial: keras.Model | None) -> keras.Model:
+    """The network of a run before its training."""
+    student = models.build(run.model, run.seed)
+    if initial is not None:
+        transfer(initial, student)
+    elif run.weights:
+        load_imagenet(student)
+    return with_fixed_statistics(student) if run.pretrained else student
+
+
+def in_all_views(run: Run, part: data.Part) -> Iterator[data.Part]:
+    """The images of a part in each of a run's views, in turn."""
+    return (replace(part, images=view(part.images)) for view in views.of(run.views))
+
+
+def _balanced(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Weights `(classes,)` under which each class counts as much as the others, 1 in mean."""
+    counts = np.bincount(labels, minlength=classes)
+    there = counts > 0
+    return np.where(there, len(labels) / there.sum() / np.maximum(counts, 1), 0).astype("float32")
+
+
+def _at_a_time(part: data.Part) -> int:
+    """Images to predict at a time, so that those of any size fit into memory."""
+    height, width = part.images.shape[1:3]
+    return max(1, min(PREDICTION_BATCH, PREDICTED_PIXELS // (height * width)))
+
+
 def _learning_rate(run: Run, steps: int):
     if run.schedule == "cosine":
         return keras.optimizers.schedules.CosineDecay(run.learning_rate, steps * run.epochs)
     return run.learning_rate
 
 
-def _seen(run: Run, epoch: int, part: data.Part, teacher: Sequence[Outputs] | None) -> dict:
-    """Draw a view of every image, with what the teacher says of that very view."""
+def _seen(
+    run: Run,
+    epoch: int,
+    part: data.Part,
+    teacher: Sequence[Outputs] | None,
+    below: Sequence[Outputs] | None,
+) -> dict:
+    """Draw a view of every image, with what the teacher says of that very view.
+
+    Where layers are frozen, what they make of the view takes its place.
+    """
     available = views.of(run.views)
     drawn = np.random.default_rng([run.seed, epoch, 1]).integers(len(available), size=len(part))
-    images, taught = np.empty_like(part.images), {}
+    images, taught = None, {}
     for number, view in enumerate(available):
         rows = drawn == number
-        images[rows] = view(part.images[rows])
+        if run.frozen is None:
+            shown = view(part.images[rows])
+        else:
+            shown = below[number].of(part.ids[rows])[run.frozen]
+        if images is None:
+            images = np.empty((len(part), *shown.shape[1:]), shown.dtype)
+        images[rows] = shown
         if teacher is not None:
             for tap, values in teacher[number].of(part.ids[rows]).items():
                 shape = (len(part), *values.shape[1:])
@@ -202,21 +279,30 @@ def assess(
     """
     part = "test" if dataset.validation is None else "validation"
     judged = getattr(dataset, part)
-    logits = outputs(model, judged).values["logits"]
+    speaking = tapped(model, ("logits",))
+    logits, of_train = (
+        said_by(speaking, each).values["logits"] for each in (judged, dataset.train)
+    )
     offsets = (logits.argmax(axis=1) - judged.labels.astype("int64")) % logits.shape[1]
+    predictions = {
+        "offsets": pack(offsets),
+        "confidences": pack(np.rint(softmax(logits, axis=1).max(axis=1) * 255)),
+    }
+    if dataset.positive is not None:
+        predictions["scores"] = pack_scores(binary.scores(logits, dataset.positive))
+        predictions["labels"] = pack(judged.labels)
+    if judged.groups is not None:
+        predictions["groups"] = pack(np.unique(judged.groups, return_inverse=True)[1])
     return Record(
         run=run,
         data_fingerprint=dataset.fingerprint,
         backend=keras.backend.backend(),
         precision=keras.config.dtype_policy().name,
         part=part,
-        metrics=_rounded(metrics.classification_metrics(logits, judged.labels)),
-        train=_rounded(_training_scores(model, dataset.train, teacher)),
+        metrics=_rounded(_scores(logits, dataset, judged)),
+        train=_rounded(_training_scores(of_train, dataset.train, teacher)),
         history=history,
-        predictions={
-            "offsets": pack(offsets),
-            "confidences": pack(np.rint(softmax(logits, axis=1).max(axis=1) * 255)),
-        },
+        predictions=predictions,
         parameters=model.count_params(),
         seconds=round(sum(history["seconds"]), 1),
         versions=provenance.versions(),
@@ -227,13 +313,17 @@ def assess(
     )
 
 
-def _score(model: keras.Model, part: data.Part) -> dict:
-    logits = model.predict(part.images, batch_size=PREDICTION_BATCH, verbose=0)
-    return metrics.classification_metrics(logits, part.labels)
+def _scores(logits: np.ndarray, dataset: data.Dataset, part: data.Part) -> dict:
+    """Score a part of the data, with the metrics of two classes where one is positive."""
+    scores = metrics.classification_metrics(logits, part.labels)
+    if dataset.positive is not None:
+        positive = part.labels == dataset.positive
+        # Its Brier score is half of the one that stays, which is over both classes.
+        scores = binary.binary_metrics(binary.scores(logits, dataset.positive), positive) | scores
+    return scores
 
 
-def _training_scores(model: keras.Model, part: data.Part, teacher: Outputs | None) -> dict:
-    logits = outputs(model, part).values["logits"]
+def _training_scores(logits: np.ndarray, part: data.Part, teacher: Outputs | None) -> dict:
     scores = metrics.classification_metrics(logits, part.labels)
     scores = {name: scores[name] for name in ("accuracy", "nll", "entropy")}
     taught = teacher and teacher.of(part.ids).get("logits")

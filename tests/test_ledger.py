@@ -113,11 +113,11 @@ def test_a_failed_training_leaves_nothing_behind(ledger, trainer):
 def test_teacher_outputs_are_computed_once_and_belong_to_the_sample(ledger, trainer, monkeypatch):
     computed = []
 
-    def outputs(model, part, taps):
+    def said_by(speaking, part):
         computed.append(len(part))
         return training.Outputs(part.ids, {"logits": np.tile(part.ids[:, None], 10)})
 
-    monkeypatch.setattr(training, "outputs", outputs)
+    monkeypatch.setattr(training, "said_by", said_by)
     teacher = toy.teacher(train_size=60)
     for temperature in (1, 4):
         ledger.obtain(toy.student(0, temperature, teacher, train_size=60), "study")
@@ -136,11 +136,11 @@ def test_teacher_outputs_are_computed_once_and_belong_to_the_sample(ledger, trai
 def test_a_student_that_sees_views_gets_its_teachers_outputs_on_each(ledger, trainer, monkeypatch):
     seen = []
 
-    def outputs(model, part, taps):
+    def said_by(speaking, part):
         seen.append(part.images)
         return training.Outputs(part.ids, {"logits": np.full((len(part), 10), len(seen))})
 
-    monkeypatch.setattr(training, "outputs", outputs)
+    monkeypatch.setattr(training, "said_by", said_by)
     ledger.obtain(toy.student(teacher=toy.teacher(), views="shifts_1"), "study")
     train, _ = toy.read()
     for images, view in zip(seen, views.of("shifts_1"), strict=True):

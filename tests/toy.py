@@ -108,8 +108,10 @@ class Trainer:
         self.runs, self.teachers, self.initials = [], [], []
         self.failing = None
 
-    def __call__(self, run, teacher=None, initial=None, workspace=None, on_epoch=None):
-        del workspace
+    def __call__(
+        self, run, teacher=None, initial=None, workspace=None, on_epoch=None, frozen_outputs=None
+    ):
+        del workspace, frozen_outputs
         if run == self.failing:
             raise training.TrainingError(f"{run.label}: asked to fail")
         self.runs.append(run)

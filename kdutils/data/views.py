@@ -49,6 +49,27 @@ def shifts(most: int) -> tuple[View, ...]:
     )
 
 
+def turn(images: np.ndarray, quarters: int, mirrored: bool) -> np.ndarray:
+    """Turns square images by quarters of a circle, and mirrors them first if so asked.
+
+    Args:
+        images: `(N, S, S, C)`.
+        quarters: Quarter turns against the clock.
+        mirrored: Whether left and right are swapped first.
+    """
+    if mirrored:
+        images = images[:, :, ::-1]
+    return np.ascontiguousarray(np.rot90(images, quarters, axes=(1, 2)))
+
+
+def turns() -> tuple[View, ...]:
+    """Gives the eight ways to lay a square tile: tissue has no upside and no left."""
+    return tuple(
+        functools.partial(turn, quarters=quarters, mirrored=mirrored)
+        for mirrored, quarters in itertools.product((False, True), range(4))
+    )
+
+
 class Deformation:
     """Bends images of one size by one smooth field: shift, rotation, scale, shear, and waves.
 
@@ -128,6 +149,7 @@ VIEWS: dict[str | None, Callable[[], tuple[View, ...]]] = {
     None: lambda: (np.asarray,),
     "shifts_1": functools.partial(shifts, 1),
     "shifts_2": functools.partial(shifts, 2),
+    "turns": turns,
     "deformations_32": functools.partial(deformations, 32, **MOVED),
     "centred_deformations_16": functools.partial(deformations, 16, **CENTRED),
     "centred_deformations_64": functools.partial(deformations, 64, **CENTRED),

@@ -107,13 +107,16 @@ class Distiller(keras.Model):
     Args:
         student: A functional model whose output is the layer `logits`.
         method: Its loss terms.
+        class_weight: `(C,)` weights of the classes in the loss of the labels, `hard`; what a
+            teacher says is not weighted by the label. `None` weighs all alike.
     """
 
-    def __init__(self, student: keras.Model, method: Method):
+    def __init__(self, student: keras.Model, method: Method, class_weight=None):
         super().__init__(name=f"distiller_of_{student.name}")
         require_logits(student)
         self.student = student
         self.method = method
+        self.class_weight = class_weight
         self.tapped = tapped(student, {"logits", *method.student_taps})
         self.built = True  # the student is, and a method makes its modules in `prepare`
         self.term_means = {name: keras.metrics.Mean(name=name) for name in method.term_names}
@@ -130,6 +133,8 @@ class Distiller(keras.Model):
         if not isinstance(y_pred, dict):
             return total + batch_mean(hard_loss(y, y_pred), sample_weight)
         for name, (weight, loss) in self.method.terms(y, x.get("teacher", {}), y_pred).items():
+            if name == "hard" and self.class_weight is not None:
+                loss = loss * ops.take(self.class_weight, ops.cast(y, "int32"))
             loss = batch_mean(loss, sample_weight)
             self.term_means[name].update_state(loss, sample_weight=ops.shape(y)[0])
             total = total + weight * loss

@@ -1,0 +1,128 @@
+"""Task 2's runs, which its questions share: one protocol, two networks, training in two phases."""
+
+from dataclasses import dataclass, replace
+
+from kdutils.data import tracks
+from kdutils.runs import Run
+
+TEACHER, STUDENT = "resnet50v2", "mobilenetv2"
+RATES = {TEACHER: 1e-4, STUDENT: 1e-3}
+"""Adam's learning rates, as assigned."""
+SLOWER = 0.1
+"""Of these rates while the base is fine-tuned, as assigned."""
+HEAD = "avg_pool"
+"""The cut below which nothing is trained while the head is: all of the base."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What all trainings of Task 2 have in common; the defaults are the assignment's.
+
+    Args:
+        track: A name in `kdutils.data.tracks.TRACKS`.
+        fold: A fold of the track, see `kdutils.data.tracks.folds`.
+        size: Height and width of the tiles, pixels.
+        initial: `"imagenet"`, `"tissue"` (the source task of the track) or `"random"`, of teacher
+            and student.
+        head_epochs: Epochs with a frozen base.
+        fine_epochs: Epochs of fine-tuning after them.
+        source_epochs: Epochs on the source task.
+        batch_size: Images a step.
+        train_size: Training images; `None` takes all.
+        source_size: Training images of the source task; `None` takes all.
+        validation: See `kdutils.data.tracks.held_out`; `None` trains on all images, to be tested.
+    """
+
+    track: str
+    fold: int | None
+    size: int
+    initial: str = "tissue"
+    head_epochs: int = 10
+    fine_epochs: int = 25
+    source_epochs: int = 10
+    batch_size: int = 32
+    train_size: int | None = None
+    source_size: int | None = None
+    validation: int | None = None
+
+    def __post_init__(self):
+        known = ("imagenet", "tissue", "random")
+        if self.initial not in known:
+            raise ValueError(f"no initialisation {self.initial!r}; there are {', '.join(known)}")
+        if self.initial == "tissue" and tracks.source(self.track) is None:
+            raise ValueError(
+                f"the track {self.track} has no source task, so nothing of it can start from "
+                "tissue; choose imagenet or random"
+            )
+
+    def choosing(self) -> "Protocol":
+        """The same trainings beside held-out images, to choose on."""
+        return replace(self, validation=tracks.held_out(self.track))
+
+    def trained(
+        self, network: str, seed: int, cut: str, initial: str | None = None, **taught
+    ) -> Run:
+        """A network trained as assigned: first the head alone, then the base above a cut with it.
+
+        One that starts from random weights has no base worth freezing: it is trained as a whole,
+        for as many epochs, at the first of the two rates.
+
+        Args:
+            network: `TEACHER`, `STUDENT`, or one of these with subclasses.
+            seed: Of both phases.
+            cut: Up to where the base stays frozen in fine-tuning, see `kdutils.models.cuts`.
+            initial: In place of the protocol's.
+            taught: `method`, `options` and `teacher` of both phases.
+        """
+        if initial is not None:
+            return replace(self, initial=initial).trained(network, seed, cut, **taught)
+        rate = RATES[network.partition("_")[0]]
+        run = Run(
+            network,
+            data=self.track,
+            fold=self.fold,
+            size=self.size,
+            class_weight="balanced",
+            views="turns",
+            validation=self.validation,
+            train_size=self.train_size,
+            epochs=self.head_epochs,
+            batch_size=self.batch_size,
+            learning_rate=rate,
+            seed=seed,
+            **taught,
+        )
+        if self.initial == "random":
+            return replace(run, epochs=self.head_epochs + self.fine_epochs)
+        if self.initial == "imagenet":
+            start = {"weights": "imagenet"}
+        else:
+            start = {"init": self.source(network.partition("_")[0])}
+        head = replace(run, frozen=HEAD, **start)
+        return replace(
+            head,
+            init=head,
+            weights=None,
+            frozen=cut,
+            epochs=self.fine_epochs,
+            learning_rate=SLOWER * rate,
+        )
+
+    def source(self, network: str) -> Run:
+        """The base of a network, trained on the source task of the track.
+
+        One for all seeds that start from it: on slides that are neither tested nor held out to
+        choose on.
+        """
+        return Run(
+            f"{network}_6",
+            data=tracks.source(self.track),
+            fold=self.fold,
+            size=self.size,
+            class_weight="balanced",
+            views="turns",
+            validation=tracks.held_out(self.track),
+            train_size=self.source_size,
+            epochs=self.source_epochs,
+            batch_size=self.batch_size,
+        )
