@@ -27,6 +27,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator
+from scipy.optimize import linear_sum_assignment
 from statsmodels.stats.proportion import proportion_confint
 
 from kdutils.evaluation import accuracies, compare, mean_interval, pair, prediction_interval
@@ -347,6 +348,30 @@ def similarity(
     axes.set_xlabel("Class")
     axes.set_ylabel("Label of the image")
     axes.set_title("Mean probability (%)", loc="left")
+
+
+def subclass_use(axes: Axes, counts: np.ndarray, classes: Sequence[str]) -> None:
+    """Where the images of each digit go, subclasses in the order that matches them with digits.
+
+    Args:
+        axes: where to draw.
+        counts: `(digits, subclasses)`, see `kdutils.subclasses.use`.
+        classes: names of the digits.
+    """
+    rows, columns = linear_sum_assignment(counts, maximize=True)
+    ordered = counts[:, columns[np.argsort(rows)]]
+    shares = ordered / ordered.sum(axis=1, keepdims=True)
+    _heatmap(
+        axes,
+        shares,
+        columns=[str(column + 1) for column in columns],
+        rows=classes,
+        fmt=".0f",
+        annot_kws={"color": "black", "size": 10},
+    )
+    axes.set_xlabel("Subclass")
+    axes.set_ylabel("Digit")
+    axes.set_title("Test images (%)", loc="left")
 
 
 def gradient_limit(

@@ -133,6 +133,9 @@ DRAWINGS = {
     "similarity": lambda figure: figures.similarity(
         figure.subplots(), SOFT, np.array([0, 0, 1, 2]), list("abc")
     ),
+    "subclass_use": lambda figure: figures.subclass_use(
+        figure.subplots(), np.array([[1, 9, 0], [2, 2, 6], [8, 1, 1]]), list("abc")
+    ),
     "gradient_limit": lambda figure: figures.gradient_limit(
         figure, [0.5, 8.0, 64.0], DISTANCES, LENGTHS
     ),
@@ -473,6 +476,13 @@ def test_dark_knowledge_leaves_the_right_class_to_its_title():
     assert second.get_title(loc="left") == "right class d: 0.40"
     assert [t.get_text() for t in second.texts] == ["0.20", "0.25"]
     assert first.get_ylim() == second.get_ylim() == (0, 0.3125)
+
+
+def test_subclasses_stand_in_the_order_of_their_digits():
+    [axes] = drawn("subclass_use").axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["2", "3", "1"]
+    written = [text.get_text() for text in axes.texts]
+    assert written == ["90", "0", "10", "20", "60", "20", "10", "10", "80"]
 
 
 def test_similarity_writes_the_means_of_wrong_classes_in_percent():
