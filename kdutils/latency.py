@@ -57,9 +57,28 @@ def measure(ledger, runs: Iterable[Run], images: Sequence[int], repetitions: int
         MeasurementError: A process failed.
     """
     del ledger
+    networks = {run.model: models.build(run.model) for run in runs}
+    return measure_networks(networks, images, repetitions)
+
+
+def measure_networks(
+    networks: Mapping[str, keras.Model], images: Sequence[int], repetitions: int
+) -> dict:
+    """Measure time and memory of networks of one input shape, as `measure` does for runs.
+
+    Args:
+        networks: By name; times are compared with those of the first.
+        images: How many images a call takes, for each kind of call.
+        repetitions: Timed calls of each kind, after `WARM_UP` others.
+
+    Returns:
+        See `measure`.
+
+    Raises:
+        MeasurementError: A process failed.
+    """
     images = sorted(images)
     with tempfile.TemporaryDirectory() as folder:
-        networks = {run.model: models.build(run.model) for run in runs}
         paths = {name: str(Path(folder) / f"{name}.keras") for name in networks}
         for name, network in networks.items():
             network.save(paths[name])

@@ -169,14 +169,27 @@ def provenance(records: Iterable, analyses: Iterable = ()) -> None:
     stale = sum(each.stale for each in (*unique.values(), *measured.values()))
     warning = f" · {stale} {_STALE}" if stale else ""
     seconds = sum(record.seconds for record in unique.values() if record.prefix_of is None)
-    display.display(
-        display.HTML(
-            '<details class="provenance"><summary>Made from '
-            f"{len(unique)} recorded runs, {seconds / 60:.1f} minutes of training{warning}. "
-            "Repeat any of these runs with <code>.venv/bin/kdutils run KEY</code>.</summary>"
+    if unique:
+        summary = (
+            f"Made from {len(unique)} recorded runs, {seconds / 60:.1f} minutes of training"
+            f"{warning}. Repeat any of these runs with <code>.venv/bin/kdutils run KEY</code>."
+        )
+        table = (
             "<table><thead><tr><th>key</th><th>run</th><th>part</th><th>correct</th><th>seconds</th>"
             "<th>finished</th><th>computed with</th><th>file</th></tr></thead>"
-            f"<tbody>{rows}</tbody></table>{_measurements(measured.values())}</details>"
+            f"<tbody>{rows}</tbody></table>"
+        )
+    else:
+        summary = (
+            f"Made from recorded measurements ({len(measured)}) that need no training{warning}. "
+            "Repeat them with <code>.venv/bin/kdutils report --fresh --notebook NAME</code>, the "
+            "name of this page."
+        )
+        table = ""
+    display.display(
+        display.HTML(
+            f'<details class="provenance"><summary>{summary}</summary>'
+            f"{table}{_measurements(measured.values())}</details>"
         )
     )
 

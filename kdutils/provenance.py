@@ -28,6 +28,7 @@ SAME_BITS = {
     "kdutils.methods.relational": ("724baa849c962a25", "9c9cf79390ec0aa2"),
     "kdutils.models.initialise": ("7e9224bceacb1f49", "9fe56111e8902ef2"),
     "kdutils.models.mnist": ("0fc0825866a59508", "56bdf5c8505c14d7"),
+    "kdutils.latency": ("895db781bf0a1117", "253a0cc09efe0b89"),
     "kdutils.explain": ("ea73dd29b4479a3d", "4423b14ff5233dd8"),
 }
 """Modules that changed without changing any result: the digest they have now, and that of before.

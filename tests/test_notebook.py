@@ -15,6 +15,7 @@ from myst_nb import glue as myst_nb_glue
 from traitlets.config import Config
 
 from kdutils import notebook
+from kdutils.analyses import Analysis
 from kdutils.evaluation import Comparison, Interval
 from kdutils.ledger import Ledger
 from kdutils.parameters import ParameterError
@@ -285,6 +286,27 @@ def test_provenance_marks_what_the_code_has_changed_since(small):
     assert f"of training · 1 {badge}" in summary
     assert table.count(badge) == 1
     assert [badge in row[0] for row in rows(page)] == [False, True]
+
+
+def test_provenance_of_measurements_alone_speaks_of_no_runs():
+    measured = Analysis(
+        function="kdutils.vanishing:measure",
+        runs=(),
+        trained=(),
+        parameters={},
+        values={},
+        seconds=12.3,
+        code="c",
+        versions={"keras": "3.0"},
+        machine={"processor": "A", "cores": 2},
+        finished="2026-01-02T03:04:05+00:00",
+        study="q01",
+    )
+    page = displayed_html(notebook.provenance, [], [measured])
+    assert "Made from recorded measurements (1) that need no training. Repeat them with" in page
+    assert "--fresh --notebook NAME" in page
+    assert "kdutils run KEY" not in page
+    assert rows(page)[0][1:5] == ["kdutils.vanishing:measure", "0 models", "12", "2026-01-02"]
 
 
 def test_provenance_shows_texts_as_texts(small):
