@@ -16,7 +16,7 @@ from kdutils import methods, models
 from kdutils.runs import Run, digest
 
 SAME_BITS = {
-    "kdutils.training": ("472723edbea4188b", "f0b4ddd9c712e850"),
+    "kdutils.training": ("a5ea63f634ec636c", "f0b4ddd9c712e850"),
     "kdutils.data.views": ("b8bfc9681490d13a", "d268b793a3397751"),
     "kdutils.methods.checks": ("2dd97aab37298886", "04668f97bfb9e1a7"),
     "kdutils.methods.contrastive": ("76465f67bb2928e6", "96fe41a4131eb06e"),

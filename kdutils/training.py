@@ -219,8 +219,7 @@ def _balanced(labels: np.ndarray, classes: int) -> np.ndarray:
 
 def _at_a_time(part: data.Part) -> int:
     """Images to predict at a time, so that those of any size fit into memory."""
-    height, width = part.images.shape[1:3]
-    return max(1, min(PREDICTION_BATCH, PREDICTED_PIXELS // (height * width)))
+    return max(1, min(PREDICTION_BATCH, PREDICTED_PIXELS // math.prod(part.images.shape[1:3])))
 
 
 def _learning_rate(run: Run, steps: int):

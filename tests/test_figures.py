@@ -8,8 +8,8 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from legible import require_legible
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from PIL import Image
 from statsmodels.stats.proportion import proportion_confint
 
@@ -267,23 +267,7 @@ def test_words_are_readable_on_their_page(theme, page):
 
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_words_are_large_enough_and_inside_the_figure(name):
-    sizes = []
-
-    def draw(figure):
-        DRAWINGS[name](figure)
-        figure.draw_without_rendering()
-        sizes.extend(
-            text.get_fontsize()
-            for text in figure.findobj(Text)
-            if text.get_visible() and text.get_text().strip()
-        )
-        drawn, page = figure.get_tightbbox().padded(-0.01), figure.bbox_inches
-        assert page.contains(*drawn.min)
-        assert page.contains(*drawn.max)
-
-    figures.themed(draw, name)
-    assert sizes
-    assert min(sizes) >= 10
+    require_legible(DRAWINGS[name])
 
 
 def test_temperature_curve_draws_means_intervals_and_seeds():

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from legible import require_legible
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from kdutils import figures, figures_task2, folds
+from kdutils import figures_task2, folds
 
 LABELS = np.array([0, 0, 1, 1, 0, 1])
 CURVES = {
@@ -69,23 +70,7 @@ def words(figure):
 
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_words_are_large_enough_and_inside_the_figure(name):
-    sizes = []
-
-    def draw(figure):
-        DRAWINGS[name](figure)
-        figure.draw_without_rendering()
-        sizes.extend(
-            text.get_fontsize()
-            for text in figure.findobj(Text)
-            if text.get_visible() and text.get_text().strip()
-        )
-        drawn, page = figure.get_tightbbox().padded(-0.01), figure.bbox_inches
-        assert page.contains(*drawn.min)
-        assert page.contains(*drawn.max)
-
-    figures.themed(draw, name)
-    assert sizes
-    assert min(sizes) >= 10
+    require_legible(DRAWINGS[name])
 
 
 def test_roc_curves_are_averaged_vertically_and_their_areas_over_folds():

@@ -3,16 +3,10 @@ from itertools import product
 import numpy as np
 import pytest
 from scipy import stats
+from scored import FIRST, LABELS, SECOND
 from sklearn.metrics import roc_auc_score
 
 from kdutils import binary, image_tests, operating
-
-RANDOM = np.random.default_rng(11)
-LABELS = (RANDOM.random(120) < 0.35).astype(int)
-SHARED = RANDOM.normal(size=120)
-# Correlated scores of two models, the second rounded so that many are tied.
-FIRST = 1.5 * LABELS + SHARED + 0.6 * RANDOM.normal(size=120)
-SECOND = np.round(1.0 * LABELS + SHARED + 0.8 * RANDOM.normal(size=120))
 
 
 def placements(scores, labels):

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from legible import require_legible
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -63,18 +64,7 @@ def test_figures_are_drawn_for_both_themes(name):
 
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_words_are_large_enough_and_inside_the_figure(name):
-    sizes = []
-
-    def draw(figure):
-        DRAWINGS[name](figure)
-        figure.draw_without_rendering()
-        sizes.extend(text.get_fontsize() for text in figure.findobj(Text) if text.get_text())
-        inside, page = figure.get_tightbbox().padded(-0.01), figure.bbox_inches
-        assert page.contains(*inside.min)
-        assert page.contains(*inside.max)
-
-    figures.themed(draw, name)
-    assert min(sizes) >= 10
+    require_legible(DRAWINGS[name])
 
 
 def test_a_block_is_drawn_as_it_is():

@@ -1,22 +1,9 @@
 import numpy as np
 import pytest
 from scipy.special import expit, log_expit
+from scored import FIRST, LABELS
 
 from kdutils import binary, operating
-
-RANDOM = np.random.default_rng(11)
-LABELS = (RANDOM.random(120) < 0.35).astype(int)
-SHARED = RANDOM.normal(size=120)
-# Correlated scores of two models, the second rounded so that many are tied.
-FIRST = 1.5 * LABELS + SHARED + 0.6 * RANDOM.normal(size=120)
-SECOND = np.round(1.0 * LABELS + SHARED + 0.8 * RANDOM.normal(size=120))
-
-
-def placements(scores, labels):
-    """Shares of the other class that each image is ranked right against, pair by pair."""
-    positive, negative = scores[labels == 1], scores[labels == 0]
-    right = np.array([[(p > n) + (p == n) / 2 for n in negative] for p in positive])
-    return right.mean(axis=1), right.mean(axis=0)
 
 
 def test_the_threshold_has_the_highest_balanced_accuracy_of_all():

@@ -280,8 +280,19 @@ def test_the_fingerprint_needs_no_data_and_changes_with_the_folds(monkeypatch):
 
 
 def test_a_run_may_start_from_one_of_the_source_that_holds_out_the_same():
-    source = Run("mnist_student", data="kather_source", validation=1)
-    assert Run("mnist_student", data="kather", init=source, validation=1).init == source
+    source = Run("mnist_student", data="kather_source", fold=2, validation=1)
+    assert Run("mnist_student", data="kather", fold=2, init=source, validation=1).init == source
+
+
+def test_a_run_of_another_fold_is_no_source():
+    source = Run("mnist_student", data="kather_source", fold=2)
+    with pytest.raises(ValueError, match="leaves out fold 2, so it may have trained"):
+        Run("mnist_student", data="kather", fold=1, init=source)
+
+
+def test_a_run_on_tissue_names_its_fold():
+    with pytest.raises(ValueError, match="kather has no fold None; there is 0, 1, 2, 3, 4"):
+        Run("mnist_student", data="kather")
 
 
 # --- the published collection
