@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from kdutils.architectures import Block, Step
-from kdutils.figures import LINES, MARKERS
+from kdutils.figures import series_styles
 
 SKIP, MIDDLE = 0.07, 0.5  # across a panel: where the skip runs, and where the layers stand
 
@@ -124,7 +124,7 @@ def stage_costs(figure: Figure, networks: Mapping[str, pd.DataFrame]) -> None:
             axes.annotate(
                 words, (max(one, other), place), (8, 0), textcoords="offset points", va="center"
             )
-        for (name, _), values, style in zip(networks.items(), pairs, _styles(2), strict=True):
+        for (name, _), values, style in zip(networks.items(), pairs, series_styles(), strict=False):
             axes.plot(values, places, **style | {"linestyle": ""}, markersize=8, label=name)
         axes.set_xscale("log")
         axes.margins(x=0.12)
@@ -147,9 +147,7 @@ def channel_widths(figure: Figure, networks: Mapping[str, pd.DataFrame]) -> None
         networks: what `kdutils.architectures.widths` returns, from top to bottom.
     """
     panels = figure.subplots(len(networks), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for axes, (name, found), style in zip(
-        panels, networks.items(), _styles(len(networks)), strict=True
-    ):
+    for axes, (name, found), style in zip(panels, networks.items(), series_styles(), strict=False):
         channels = found["channels"].to_numpy()
         places = np.arange(1, len(channels) + 1)
         axes.bar(places, channels, width=0.75, color=style["color"], linewidth=0)
@@ -182,7 +180,7 @@ def time_ratios(
         across: what is divided by what.
     """
     axes.figure.set_figheight(1.6 + 0.42 * len(rows))
-    dots, *others = _styles(1 + len(levels))
+    dots, *others = itertools.islice(series_styles(), 1 + len(levels))
     places = np.arange(len(rows))
     low, median, high = np.array(list(rows.values())).T
     axes.errorbar(
@@ -219,9 +217,7 @@ def gradient_grid(
     grid = figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False)
     for axes, (title, curves) in zip(grid.flat, panels.items(), strict=True):
         axes.axhline(1, color=mpl.rcParams["text.color"], lw=1)
-        for (name, (places, values)), style in zip(
-            curves.items(), _styles(len(curves)), strict=True
-        ):
+        for (name, (places, values)), style in zip(curves.items(), series_styles(), strict=False):
             logs = np.log10(np.array(values, dtype=float))
             marked = style | ({"marker": ""} if len(places) > 12 else {})
             axes.plot(places, 10 ** logs.mean(axis=0), **marked, label=name)
@@ -258,7 +254,7 @@ def path_lengths(
         paths: of all paths, by length.
         middle: the shortest and the longest of the lengths that carry most; they are shaded.
     """
-    bars, line = _styles(2)
+    bars, line = itertools.islice(series_styles(), 2)
     axes.bar(
         lengths,
         100 * np.asarray(shares),
@@ -275,12 +271,3 @@ def path_lengths(
     axes.set_ylabel("Share (%)")
     axes.grid(visible=False, axis="x")
     axes.figure.legend(loc="outside upper center", ncols=2)
-
-
-def _styles(count: int) -> list[dict]:
-    colors = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
-    every = zip(colors, MARKERS, LINES, strict=False)
-    return [
-        {"color": color, "marker": marker, "linestyle": line}
-        for color, marker, line in list(every)[:count]
-    ]

@@ -5,7 +5,7 @@ import functools
 import keras
 
 from kdutils.models.assistants import mnist_assistant_convolutional, mnist_assistant_wide
-from kdutils.models.histology import CUTS, mobilenetv2, resnet50v2
+from kdutils.models.histology import CUTS, network
 from kdutils.models.initialise import initialise
 from kdutils.models.interventional import mnist_student_interventional
 from kdutils.models.mnist import mnist_student, mnist_teacher
@@ -22,14 +22,14 @@ NETWORKS = {
     "mnist_student_2x5": functools.partial(mnist_student, classes=2, subclasses=5),
     "mnist_teacher_10x2": functools.partial(mnist_teacher, subclasses=2),
     "mnist_student_10x2": functools.partial(mnist_student, subclasses=2),
-    "resnet50v2": resnet50v2,
-    "mobilenetv2": mobilenetv2,
-    "resnet50v2_6": functools.partial(resnet50v2, classes=6),
-    "mobilenetv2_6": functools.partial(mobilenetv2, classes=6),
-    "resnet50v2_2x2": functools.partial(resnet50v2, subclasses=2),
-    "mobilenetv2_2x2": functools.partial(mobilenetv2, subclasses=2),
-    "resnet50v2_2x5": functools.partial(resnet50v2, subclasses=5),
-    "mobilenetv2_2x5": functools.partial(mobilenetv2, subclasses=5),
+    "resnet50v2": functools.partial(network, name="resnet50v2"),
+    "mobilenetv2": functools.partial(network, name="mobilenetv2"),
+    "resnet50v2_6": functools.partial(network, name="resnet50v2", classes=6),
+    "mobilenetv2_6": functools.partial(network, name="mobilenetv2", classes=6),
+    "resnet50v2_2x2": functools.partial(network, name="resnet50v2", subclasses=2),
+    "mobilenetv2_2x2": functools.partial(network, name="mobilenetv2", subclasses=2),
+    "resnet50v2_2x5": functools.partial(network, name="resnet50v2", subclasses=5),
+    "mobilenetv2_2x5": functools.partial(network, name="mobilenetv2", subclasses=5),
 }
 """`2x5` is two classes with five subclasses each; `6` are the classes of the source task."""
 

@@ -1,7 +1,5 @@
 """Task 2: ResNet50V2 (teacher) and MobileNetV2 (student) of Keras, with heads of their own."""
 
-from collections.abc import Callable
-
 import keras
 from keras import layers
 
@@ -9,6 +7,11 @@ from kdutils.models.heads import head
 
 MOMENTUM = 0.9
 DROPOUT = 0.2
+
+APPLICATIONS = {
+    "resnet50v2": keras.applications.ResNet50V2,
+    "mobilenetv2": keras.applications.MobileNetV2,
+}
 
 CUTS = {
     "resnet50v2": ("conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "avg_pool"),
@@ -20,26 +23,15 @@ All that lies above depends on the output of such a layer alone.
 """
 
 
-def resnet50v2(seed: int, classes: int = 2, subclasses: int = 1) -> keras.Model:
-    """ResNet50V2 (He et al. 2016, Identity mappings): 23,568,898 parameters with two classes.
+def network(seed: int, name: str, classes: int = 2, subclasses: int = 1) -> keras.Model:
+    """One of `APPLICATIONS` with a head of its own.
+
+    With two classes ResNet50V2 (He et al. 2016, Identity mappings) has 23,568,898 parameters and
+    MobileNetV2 (Sandler et al. 2018) 2,260,546.
 
     Args:
         seed: Fixes the dropout masks.
-        classes: Number of classes.
-        subclasses: Of each class, see `kdutils.models.heads`.
-
-    Returns:
-        `(B, H, W, 3)` pixels 0–255 → `(B, classes)` logits, at any height and width.
-    """
-    base = keras.applications.ResNet50V2
-    return _network("resnet50v2", base, seed, classes, subclasses)
-
-
-def mobilenetv2(seed: int, classes: int = 2, subclasses: int = 1) -> keras.Model:
-    """MobileNetV2 (Sandler et al. 2018): 2,260,546 parameters with two classes.
-
-    Args:
-        seed: Fixes the dropout masks.
+        name: Of the network.
         classes: Number of classes.
         subclasses: Of each class, see `kdutils.models.heads`.
 
@@ -47,17 +39,10 @@ def mobilenetv2(seed: int, classes: int = 2, subclasses: int = 1) -> keras.Model
         `(B, H, W, 3)` pixels 0–255 → `(B, classes)` logits, at any height and width; where these
         are multiples of 32, padded as Keras' own network for images of that size.
     """
-    base = keras.applications.MobileNetV2
-    return _network("mobilenetv2", base, seed, classes, subclasses)
-
-
-def _network(
-    name: str, application: Callable, seed: int, classes: int, subclasses: int
-) -> keras.Model:
     pixels = keras.Input((None, None, 3), name="pixels")
     # Both applications were trained on pixels from -1 to 1.
     x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(pixels)
-    base = application(include_top=False, weights=None, input_tensor=x)
+    base = APPLICATIONS[name](include_top=False, weights=None, input_tensor=x)
     for layer in base.layers:
         # MobileNetV2's 0.999 leaves the statistics near their initial values for thousands of
         # steps: trained from random weights, the network would then judge worse than chance.

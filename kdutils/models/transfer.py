@@ -3,12 +3,9 @@
 import keras
 from keras import layers
 
+from kdutils.models.histology import APPLICATIONS
 from kdutils.paths import data_folders
 
-APPLICATIONS = {
-    "resnet50v2": keras.applications.ResNet50V2,
-    "mobilenetv2": keras.applications.MobileNetV2,
-}
 FILES = {
     "resnet50v2": "resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
     "mobilenetv2": "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
