@@ -10,6 +10,7 @@ from kdutils.methods.checks import require_temperature, require_weights
 from kdutils.methods.distiller import Method, at_least_float32, hard_loss
 from kdutils.methods.kd import kd_loss
 from kdutils.methods.modules import draw, regressor
+from kdutils.models.taps import tapped
 
 
 def hint_loss(teacher_features, student_features):
@@ -30,10 +31,11 @@ def hint_loss(teacher_features, student_features):
 class Hints(Method):
     """The first training: `hint_loss` between the middle layers, nothing else.
 
-    A fully connected regressor with the hint's non-linearity leads from the student's layer to the
-    teacher's, of which two by two pixels are averaged: otherwise it would have five times the
-    student's weights. The student's layers above the middle one get no gradient, and stay as they
-    were.
+    A regressor with the hint's non-linearity leads from the student's layer to the teacher's. Where
+    the student's has no pixels it is fully connected, and two by two pixels of MNIST's teacher are
+    averaged: otherwise it would have five times the student's weights. Where both have the same
+    pixels it is a convolution of one pixel. The student's layers above the middle one get no
+    gradient, and stay as they were.
     """
 
     teacher_taps = ("hint",)
@@ -47,12 +49,26 @@ class Hints(Method):
         """Make the regressor."""
         del images
         self.shape = teacher["hint"]
-        self.regressor = regressor(student, "middle", int(np.prod(self.shape)), "relu")
+        has_pixels = len(tapped(student, ["middle"]).output["middle"].shape) == 4
+        units = self.shape[-1] if has_pixels else int(np.prod(self.shape))
+        self.regressor = regressor(student, "middle", units, "relu")
         draw(self, seed)
 
     def terms(self, labels, teacher, student):
-        """Return the term `hint`."""
+        """Return the term `hint`.
+
+        Raises:
+            ValueError: Both layers have pixels, and not as many.
+        """
         del labels
+        pixels, of_hint = (
+            tuple(shape) for shape in (student["middle"].shape[1:-1], self.shape[:-1])
+        )
+        if pixels and pixels != of_hint:
+            raise ValueError(
+                f"the hint has {of_hint} pixels and the student's layer {pixels}; choose a size of "
+                "images at which both have as many"
+            )
         regressed = ops.reshape(self.regressor(student["middle"]), (-1, *self.shape))
         return {"hint": (1.0, hint_loss(teacher["hint"], regressed))}
 

@@ -8,6 +8,8 @@ from keras import layers
 LAYERS = {
     "mnist_teacher": {"features": "fc", "hint": ("pool2", 2), "middle": "pool2", "early": "pool1"},
     "mnist_student": {"features": "h2", "middle": "h1"},
+    "resnet50v2": {"features": "avg_pool", "hint": "conv4_block6_out"},
+    "mobilenetv2": {"features": "avg_pool", "middle": "block_14_add"},
 }
 """By network, the layer of that name, or that layer with so many pixels averaged each way.
 
