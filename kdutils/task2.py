@@ -1,6 +1,7 @@
 """Task 2's runs, which its questions share: one protocol, two networks, training in two phases."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from kdutils.data import tracks
 from kdutils.runs import Run
@@ -12,6 +13,23 @@ SLOWER = 0.1
 """Of these rates while the base is fine-tuned, as assigned."""
 HEAD = "avg_pool"
 """The cut below which nothing is trained while the head is: all of the base."""
+
+CUTS = {TEACHER: "conv4_block6_out", STUDENT: "block_12_add"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is chosen on held-out images, see `kdutils.choices`; the defaults are common values.
+
+    Args:
+        cuts: By network, up to where its base stays frozen in fine-tuning.
+        temperature: Of the soft targets.
+        alpha: Weight of the distillation term.
+    """
+
+    cuts: Mapping[str, str] = field(default_factory=lambda: dict(CUTS))
+    temperature: float = 4.0
+    alpha: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -58,6 +76,35 @@ class Protocol:
     def choosing(self) -> "Protocol":
         """The same trainings beside held-out images, to choose on."""
         return replace(self, validation=tracks.held_out(self.track))
+
+    def teacher(self, seed: int, settings: Settings, initial: str | None = None) -> Run:
+        """The teacher; `initial` takes the place of the protocol's initialisation."""
+        return self.trained(TEACHER, seed, settings.cuts[TEACHER], initial)
+
+    def student(self, seed: int, settings: Settings, initial: str | None = None) -> Run:
+        """The student, trained on labels alone; `initial` as for `teacher`."""
+        return self.trained(STUDENT, seed, settings.cuts[STUDENT], initial)
+
+    def distilled(
+        self,
+        seed: int,
+        settings: Settings,
+        initial: str | None = None,
+        teacher: Run | None = None,
+    ) -> Run:
+        """The same student, taught by a teacher: by default the one of the same seed.
+
+        `initial` is the student's; the teacher starts from the protocol's initialisation.
+        """
+        return self.trained(
+            STUDENT,
+            seed,
+            settings.cuts[STUDENT],
+            initial,
+            method="kd",
+            options={"temperature": settings.temperature, "alpha": settings.alpha},
+            teacher=teacher or self.teacher(seed, settings),
+        )
 
     def trained(
         self, network: str, seed: int, cut: str, initial: str | None = None, **taught
@@ -126,3 +173,37 @@ class Protocol:
             epochs=self.source_epochs,
             batch_size=self.batch_size,
         )
+
+
+def on_random_tiles(run: Run) -> Run:
+    """The same training on Kather's tiles dealt at random, see `kdutils.data.kather_tiles`.
+
+    Args:
+        run: A training of both phases on `kather`; what its base was trained on stays as it is.
+    """
+    return replace(run, data="kather_tiles", init=replace(run.init, data="kather_tiles"))
+
+
+def with_early_stopped(student: Run, teacher_epochs: int, stop_epoch: int) -> Run:
+    """A distilled student as Cho & Hariharan (2019) train it: by less of a teacher, or for less.
+
+    Args:
+        student: Of both phases, distilled in both.
+        teacher_epochs: Epochs of fine-tuning of its teacher; 0 leaves the first phase alone.
+        stop_epoch: Epoch of fine-tuning, from 0, at which distillation stops; the last keeps it to
+            the end.
+
+    Raises:
+        ValueError: The student has no first phase, as one that starts from random weights.
+    """
+    if student.init is None or student.init.method != "kd":
+        raise ValueError(f"{student.label}: it has no two phases that are both distilled")
+    teacher = student.teacher
+    teacher = teacher.init if teacher_epochs == 0 else teacher.shorter(teacher_epochs)
+    run = replace(student, teacher=teacher, init=replace(student.init, teacher=teacher))
+    if stop_epoch >= run.epochs:
+        return run
+    if stop_epoch == 0:
+        return replace(run, method=None, options={}, teacher=None)
+    options = {**run.options, "stop_epoch": stop_epoch}
+    return replace(run, method="early_stopped_kd", options=options)

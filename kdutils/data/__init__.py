@@ -43,6 +43,7 @@ DATASETS = {
     "mhist": "kdutils.data.mhist",
     "kather": "kdutils.data.kather",
     "kather_source": "kdutils.data.kather_source",
+    "kather_tiles": "kdutils.data.kather_tiles",
     "synthetic": "kdutils.data.synthetic",
 }
 

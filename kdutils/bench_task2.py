@@ -1,0 +1,97 @@
+"""Task 2's bench: what is left of distillation with two classes, each method at fixed settings.
+
+With two logits a softened answer is one number an image, so these methods look elsewhere: at
+features, at how features are related, or at subclasses. Their settings come from their papers and
+the authors' code, and none is tuned; the plain student and plain distillation beside them use no
+tuned temperature or balance either.
+
+Methods that compare features act in fine-tuning alone: while the base is frozen, no loss on its
+features changes anything. Their first phase is the plain student's.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from kdutils.runs import Run
+from kdutils.task2 import STUDENT, TEACHER, Protocol, Settings
+
+SUBCLASSES = "2x5"
+HINT_EPOCHS = 5
+SOFT = {"temperature": 4.0, "alpha": 0.5}
+
+
+def _plain(protocol: Protocol, seed: int, settings: Settings) -> Run:
+    return protocol.student(seed, settings)
+
+
+def _smoothed(protocol, seed, settings):
+    cut = settings.cuts[STUDENT]
+    options = {"smoothing": 0.1}
+    return protocol.trained(STUDENT, seed, cut, method="label_smoothing", options=options)
+
+
+def _distilled(protocol, seed, settings):
+    return protocol.distilled(seed, replace(settings, **SOFT))
+
+
+def _on_features(method: str, **options) -> Callable[[Protocol, int, Settings], Run]:
+    def student(protocol, seed, settings):
+        teacher = protocol.teacher(seed, settings)
+        plain = protocol.student(seed, settings)
+        return replace(plain, method=method, options=options, teacher=teacher)
+
+    return student
+
+
+def _hinted(protocol, seed, settings):
+    student = _on_features("hints")(protocol, seed, settings)
+    hints = replace(student, epochs=min(HINT_EPOCHS, student.epochs))
+    options = {"temperature": 3.0, "first_weight": 4.0, "last_weight": 1.0}
+    options["epochs"] = student.epochs
+    return replace(student, method="hinted_kd", options=options, init=hints)
+
+
+def _subclasses(protocol, seed, settings):
+    teacher = protocol.trained(
+        f"{TEACHER}_{SUBCLASSES}",
+        seed,
+        settings.cuts[TEACHER],
+        method="subclass_teaching",
+        options={"beta": 0.1, "temperature": 1.0},
+    )
+    return protocol.trained(
+        f"{STUDENT}_{SUBCLASSES}",
+        seed,
+        settings.cuts[STUDENT],
+        method="subclass",
+        options=SOFT,
+        teacher=teacher,
+    )
+
+
+BENCH: dict[str, Callable[[Protocol, int, Settings], Run]] = {
+    "no KD": _plain,
+    "label smoothing": _smoothed,
+    "KD": _distilled,
+    "subclass": _subclasses,
+    "relational (RKD)": _on_features(
+        "relational",
+        distance_weight=10.0,
+        angle_weight=20.0,
+        angle_samples=32.0,
+        soft_weight=0.0,
+        temperature=4.0,
+    ),
+    "FitNets": _hinted,
+    "contrastive (CRD)": _on_features(
+        "contrast_with_memory",
+        negatives=512.0,
+        momentum=0.5,
+        width=128.0,
+        contrast_temperature=0.1,
+        contrast_weight=0.8,
+        soft_weight=0.0,
+        temperature=4.0,
+    ),
+}
+"""By the name on the page: `student(protocol, seed, settings)` with all that it rests on."""
