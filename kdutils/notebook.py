@@ -125,6 +125,20 @@ def points(comparison) -> str:
     return _signed(100 * comparison.difference, *ends, comparison.count, 2, " points")
 
 
+def auc(interval) -> str:
+    """Write a `kdutils.evaluation.Interval` of areas or rates from 0 to 1, with its range."""
+    text = f"{interval.mean:.3f}"
+    if interval.count == 1:
+        return f"{text} (one run)"
+    return f"{text} ({interval.low:.3f} to {interval.high:.3f})"
+
+
+def auc_change(comparison) -> str:
+    """Write a `kdutils.evaluation.Comparison` of such areas with its range."""
+    ends = comparison.low, comparison.high
+    return _signed(comparison.difference, *ends, comparison.count, 3, "")
+
+
 def signed(interval, digits: int, unit: str = "") -> str:
     """Write a difference, as a `kdutils.evaluation.Interval` in its own unit, with its range."""
     return _signed(interval.mean, interval.low, interval.high, interval.count, digits, unit)

@@ -127,7 +127,8 @@ class Run:
                     f"{self.label}: {source.label} leaves out fold {source.fold}, so it may have "
                     f"trained on what fold {self.fold} tests; give it the same fold"
                 )
-            if self.validation and not (alike and source.validation == self.validation):
+            shared = data.share_images(source.data, self.data)
+            if self.validation and shared and not (alike and source.validation == self.validation):
                 raise ValueError(
                     f"{self.label}: {source.label} has trained on the images held out for "
                     f"validation; it has to hold out the same {self.validation} of {self.data}"

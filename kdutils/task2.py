@@ -1,6 +1,6 @@
 """Task 2's runs, which its questions share: one protocol, two networks, training in two phases."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kdutils.data import tracks
@@ -173,6 +173,21 @@ class Protocol:
             epochs=self.source_epochs,
             batch_size=self.batch_size,
         )
+
+
+def protocols(track: str, folds: Sequence[int], **common) -> list[Protocol]:
+    """One protocol for each fold; a track without folds has one, whatever folds are asked for.
+
+    Args:
+        track: A name in `kdutils.data.tracks.TRACKS`, or "auto".
+        folds: Numbers of folds.
+        common: Further arguments of `Protocol`; sizes of 0 take all images.
+    """
+    name = tracks.resolve(track)
+    for size in ("train_size", "source_size"):
+        common[size] = common.get(size) or None
+    known = tracks.folds(name)
+    return [Protocol(name, fold, **common) for fold in (known if None in known else folds)]
 
 
 def on_random_tiles(run: Run) -> Run:

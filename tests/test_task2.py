@@ -1,8 +1,9 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from kdutils import models, task2
+from kdutils import bench_task2, choices, methods, models, task2
 from kdutils.provenance import lineage
 
 PROTOCOL = task2.Protocol("kather", fold=2, size=96)
@@ -68,8 +69,8 @@ def test_choosing_holds_out_what_the_track_has_for_it():
 
 
 def test_what_a_track_does_not_have_is_refused():
-    with pytest.raises(ValueError, match="synthetic has no source task"):
-        task2.Protocol("synthetic", None, 64)
+    with pytest.raises(ValueError, match="mhist has no source task"):
+        task2.Protocol("mhist", None, 64)
     with pytest.raises(ValueError, match="no initialisation 'places'"):
         replace(PROTOCOL, initial="places")
 
@@ -92,3 +93,116 @@ def test_a_network_with_subclasses_ends_in_more_logits_and_then_in_its_classes()
     model = models.build("mobilenetv2_2x5")
     assert model.get_layer("subclass_logits").output.shape == (None, 10)
     assert model.output_shape == (None, 2)
+
+
+# --- what is chosen
+
+
+class Scored:
+    """Gives every run a record with the AUC that a function says, and keeps what was asked for."""
+
+    def __init__(self, auc, part="validation"):
+        self.auc, self.part, self.asked = auc, part, []
+
+    def __call__(self, runs):
+        self.asked += runs
+        return [
+            SimpleNamespace(run=run, part=self.part, metrics={"roc_auc": self.auc(run), "nll": 1.0})
+            for run in runs
+        ]
+
+
+def auc_of(run):
+    """Best at the deeper cuts, at T = 16 and at α = 0.9."""
+    worth = {"conv3_block4_out": 0.9, "block_5_add": 0.8}.get(run.frozen, 0.5)
+    if run.method == "kd":
+        worth = 0.1 * (run.options["temperature"] == 16) + 0.01 * run.options["alpha"]
+    return worth
+
+
+def test_choices_are_made_one_after_the_other_on_held_out_images():
+    obtain = Scored(auc_of)
+    chosen = choices.choose(PROTOCOL, obtain)
+    assert chosen.settings == task2.Settings(
+        {task2.TEACHER: "conv3_block4_out", task2.STUDENT: "block_5_add"}, 16, 0.9
+    )
+    assert {run.validation for run in obtain.asked} == {1}
+    assert list(chosen.temperatures) == [1, 2, 4, 16, 32, 64]
+    balances = {run.options["alpha"] for run in obtain.asked if run.options}
+    assert balances == {0.1, 0.5, 0.9}
+    searched = [r.run for r in chosen.temperatures.values()]
+    assert {run.options["alpha"] for run in searched} == {0.5}
+    assert {run.frozen for run in searched} == {"block_5_add"}
+    assert {run.teacher.frozen for run in searched} == {"conv3_block4_out"}
+    assert {r.run.options["temperature"] for r in chosen.alphas.values()} == {16.0}
+
+
+def test_equals_are_decided_by_the_likelihood_and_then_by_the_first():
+    def record(auc, nll):
+        return SimpleNamespace(part="validation", metrics={"roc_auc": auc, "nll": nll})
+
+    tried = {1: record(0.8, 0.5), 2: record(0.9, 0.4), 4: record(0.9, 0.3), 8: record(0.9, 0.3)}
+    assert choices.highest(tried) == 4
+
+
+def test_nothing_is_chosen_on_test_images():
+    with pytest.raises(ValueError, match="scored on the test part"):
+        choices.choose(PROTOCOL, Scored(auc_of, part="test"))
+
+
+# --- who teaches whom
+
+
+def test_a_student_has_the_teacher_of_its_seed_whatever_it_starts_from():
+    settings = task2.Settings(CUT, 2.0, 0.9)
+    for initial in (None, "random"):
+        run = PROTOCOL.distilled(3, settings, initial)
+        assert run.teacher == PROTOCOL.teacher(3, settings)
+        assert run.options == {"temperature": 2.0, "alpha": 0.9}
+        assert run.pretrained is (initial is None)
+    untaught = PROTOCOL.teacher(0, settings, "random")
+    assert PROTOCOL.distilled(3, settings, teacher=untaught).teacher == untaught
+
+
+def test_early_stopping_shortens_the_teacher_or_the_distillation():
+    run = PROTOCOL.distilled(0, task2.Settings(CUT))
+    assert task2.with_early_stopped(run, 25, 25) == run
+    shorter = task2.with_early_stopped(run, 5, 25)
+    assert shorter.teacher == shorter.init.teacher == run.teacher.shorter(5)
+    assert task2.with_early_stopped(run, 0, 25).teacher == run.teacher.init
+    stopped = task2.with_early_stopped(run, 25, 12)
+    assert stopped.method == "early_stopped_kd"
+    assert stopped.options == {**run.options, "stop_epoch": 12.0}
+    assert stopped.init == run.init
+    in_the_first_phase = task2.with_early_stopped(run, 25, 0)
+    assert (in_the_first_phase.method, in_the_first_phase.teacher) == (None, None)
+    assert in_the_first_phase.init == run.init
+    with pytest.raises(ValueError, match="no two phases"):
+        task2.with_early_stopped(PROTOCOL.distilled(0, task2.Settings(CUT), "random"), 5, 25)
+
+
+def test_a_random_split_changes_the_tiles_and_not_the_base():
+    run = PROTOCOL.student(0, task2.Settings(CUT))
+    leaking = task2.on_random_tiles(run)
+    assert {leaking.data, leaking.init.data} == {"kather_tiles"}
+    assert leaking.init.init == run.init.init
+
+
+def test_a_track_without_folds_has_one_protocol():
+    assert [each.fold for each in task2.protocols("kather", [1, 3], size=96)] == [1, 3]
+    (one,) = task2.protocols("synthetic", [1, 3], size=64, train_size=0, source_size=200)
+    assert (one.fold, one.train_size, one.source_size) == (None, None, 200)
+
+
+@pytest.mark.parametrize("name", bench_task2.BENCH)
+def test_methods_on_features_act_in_fine_tuning_alone(name):
+    settings = task2.Settings(CUT)
+    run = bench_task2.BENCH[name](PROTOCOL, 0, settings)
+    acts_on_features = {"features", "hint"} & {
+        tap for each in lineage(run) for tap in methods.METHODS[each.method].teacher_taps
+    }
+    heads = [each for each in lineage(run) if each.model == task2.STUDENT and each.epochs == 10]
+    if acts_on_features:
+        assert heads == [PROTOCOL.student(0, settings).init]
+    assert run.frozen == CUT[task2.STUDENT]
+    assert run.epochs == 25

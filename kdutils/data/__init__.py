@@ -13,6 +13,8 @@ Each data set is a module of this package, named in `DATASETS`, which defines
 * where it is split as another data set is, ``BASE``, the name of that one; and in the place of
   ``read`` there may be ``derive(dataset)``, which makes of that one, loaded and split, the data set
   itself,
+* where its images are those of another data set that is split differently, ``IMAGES``, the name of
+  that one,
 * ``fingerprint()``, which returns a short text that changes whenever the data do,
 * ``status()``, which returns two texts, a state and a detail, and fetches nothing.
 """
@@ -34,7 +36,9 @@ __all__ = [
     "fingerprint",
     "folds",
     "load",
+    "share_images",
     "status",
+    "train_size",
 ]
 
 DATASETS = {
@@ -45,6 +49,7 @@ DATASETS = {
     "kather_source": "kdutils.data.kather_source",
     "kather_tiles": "kdutils.data.kather_tiles",
     "synthetic": "kdutils.data.synthetic",
+    "synthetic_source": "kdutils.data.synthetic_source",
 }
 
 SMALLEST = 16  # pixels; on a smaller tile nothing of tissue is left
@@ -140,6 +145,31 @@ def base(name: str) -> str:
     return getattr(_module(name), "BASE", name)
 
 
+def share_images(first: str, second: str) -> bool:
+    """Returns whether two data sets show the same slides or digits, however each is split.
+
+    Where they do not, no training on the one has seen an image of the other.
+
+    Raises:
+        ValueError: If a name is unknown.
+    """
+    first, second = (getattr(_module(name), "IMAGES", base(name)) for name in (first, second))
+    return first == second
+
+
+def train_size(name: str, fold: int | None = None) -> int:
+    """Returns how many images there are to train on where none is held out; nothing is fetched.
+
+    Raises:
+        ValueError: If the name is unknown, or the fold not one of its.
+    """
+    module = _module(name)
+    _check_fold(name, fold)
+    if fold is None:
+        return module.TRAIN_SIZE
+    return module.FOLDS[fold].train_size(module.TILES, 0)
+
+
 def fingerprint(name: str) -> str:
     """Returns what `Dataset.fingerprint` holds, without loading the data where that is possible.
 
@@ -211,11 +241,11 @@ def _check_size(name, module, size):
         )
 
 
-def _check_parts(name, module, validation, train_size, split_seed, fold):
+def _check_parts(name, module, validation, wanted, split_seed, fold):
     classes = len(module.CLASSES)
     _whole("validation", validation)
-    if train_size is not None:
-        _whole("train_size", train_size)
+    if wanted is not None:
+        _whole("train_size", wanted)
     if _whole("split_seed", split_seed) < 0:
         raise ValueError(f"split_seed must not be negative, but is {split_seed}.")
     if fold is not None and validation not in (0, 1):
@@ -228,19 +258,16 @@ def _check_parts(name, module, validation, train_size, split_seed, fold):
             f"validation={validation} is impossible: 0 holds nothing out, and a stratified part "
             f"of {name} needs at least one image for each of its {classes} classes."
         )
-    if train_size is not None and train_size < classes:
+    if wanted is not None and wanted < classes:
         raise ValueError(
-            f"train_size={train_size} is impossible: a stratified part of {name} needs at least "
+            f"train_size={wanted} is impossible: a stratified part of {name} needs at least "
             f"one image for each of its {classes} classes."
         )
-    if fold is None:
-        available = module.TRAIN_SIZE
-        left = max(available - validation, 0)
-    else:
-        available, left = (
-            module.FOLDS[fold].train_size(module.TILES, slides) for slides in (0, validation)
-        )
-    needed = classes if train_size is None else train_size
+    available = train_size(name, fold)
+    left = max(available - validation, 0)
+    if fold is not None:
+        left = module.FOLDS[fold].train_size(module.TILES, validation)
+    needed = classes if wanted is None else wanted
     if left < needed:
         raise ValueError(
             f"{name} has {available} training images: validation={validation} leaves {left} to "

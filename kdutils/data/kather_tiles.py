@@ -16,6 +16,7 @@ from kdutils.data.kather import CLASSES, POSITIVE, SIZE, TILES, at_size, status
 __all__ = [
     "CLASSES",
     "FOLDS",
+    "IMAGES",
     "POSITIVE",
     "SIZE",
     "TILES",
@@ -25,6 +26,7 @@ __all__ = [
     "status",
 ]
 
+IMAGES = "kather"
 SEED = 0
 
 

@@ -29,8 +29,11 @@ __all__ = [
     "TRAIN_SIZE",
     "annotations",
     "at_size",
+    "crypts",
     "expected",
     "fingerprint",
+    "painted",
+    "stained",
     "status",
     "tile",
     "write",
@@ -149,11 +152,40 @@ def tile(index: int, size: int, seed: int = SEED) -> np.ndarray:
     """
     chance = np.random.default_rng([seed, index])
     severity = annotations(seed)[0][index] / 7 + CHANCE * chance.normal()
-    # More or less of a stain takes away light of each kind in proportion.
-    stain = chance.normal(1, 0.06, 3)
-    pink, lilac, purple, pale = (tuple(map(int, 255 * (each / 255) ** stain)) for each in COLOURS)
-    outer, inner, edge = _crypts(severity, chance)
+    palette = stained(chance)
+    outer, inner, edge = crypts(severity, chance)
     scattered = chance.uniform(size=(chance.integers(70, 140), 2))
+    return painted(palette, outer, np.concatenate([scattered, edge]), inner, size, chance)
+
+
+def stained(chance: np.random.Generator) -> np.ndarray:
+    """Returns `COLOURS` as a stain of another strength leaves them."""
+    # More or less of a stain takes away light of each kind in proportion.
+    return 255 * (COLOURS / 255) ** chance.normal(1, 0.06, 3)
+
+
+def painted(
+    palette: np.ndarray,
+    outer: np.ndarray,
+    nuclei: np.ndarray,
+    inner: np.ndarray,
+    size: int,
+    chance: np.random.Generator,
+) -> np.ndarray:
+    """Paints a tile, each of these over those before; places in units of its side.
+
+    Args:
+        palette: Colours in the order of `COLOURS`.
+        outer: `(N, 2 · corners)`, x and y in turn, outlines of epithelium.
+        nuclei: `(N, 2)`, their places.
+        inner: `(N, 2 · corners)`, outlines of what is pale.
+        size: Side, pixels.
+        chance: For the sizes of nuclei, and for the grain.
+
+    Returns:
+        uint8 array of shape `(size, size, 3)`.
+    """
+    pink, lilac, purple, pale = (tuple(map(int, each)) for each in palette)
     # Drawn finer and then averaged, for smooth outlines.
     finer = max(3, -(-SMALLEST_CANVAS // size))
     side = size * finer
@@ -161,14 +193,16 @@ def tile(index: int, size: int, seed: int = SEED) -> np.ndarray:
     draw = ImageDraw.Draw(canvas)
     for outline in (outer * side).tolist():
         draw.polygon(outline, lilac)
-    for box in (_nuclei(np.concatenate([scattered, edge]), chance) * side).tolist():
+    for box in (_nuclei(nuclei, chance) * side).tolist():
         draw.ellipse(box, purple)
     for outline in (inner * side).tolist():
         draw.polygon(outline, pale)
     return _grained(np.asarray(canvas.reduce(finer), np.float32), chance)
 
 
-def _crypts(severity, chance):
+def crypts(
+    severity: float, chance: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places and shapes of the crypts of a tile, in units of its side.
 
     Args:

@@ -13,7 +13,7 @@ TRACKS = ("mhist", "kather", "synthetic")
 """Names of data sets, the most wanted first."""
 
 HELD_OUT = {"mhist": 435, "kather": 1, "synthetic": 435}  # of 2,175 images a fifth; one slide
-SOURCES = {"kather": "kather_source"}
+SOURCES = {"kather": "kather_source", "synthetic": "synthetic_source"}
 
 SIMULATED = (
     "Simulated tiles: the images of this page were drawn by a program, and its numbers say nothing "

@@ -70,7 +70,8 @@ def test_what_is_tested_and_chosen_on():
     assert tracks.held_out("kather") == 1
     assert tracks.held_out("mhist") == tracks.held_out("synthetic") == 435 == mhist.TRAIN_SIZE / 5
     assert tracks.source("kather") == "kather_source"
-    assert tracks.source("mhist") is tracks.source("synthetic") is None
+    assert tracks.source("synthetic") == "synthetic_source"
+    assert tracks.source("mhist") is None
 
 
 def test_only_simulated_tiles_have_a_banner(tmp_path, monkeypatch):
