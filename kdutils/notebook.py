@@ -44,25 +44,34 @@ def check_parameters(namespace: dict) -> None:
     parameters.check(values, declared, "parameters")
 
 
-def begin(profile: str):
+def begin(profile: str, track: str | None = None):
     """Open the ledger that a notebook works with, and say so where it is not the published one.
 
     Args:
         profile: `full` for the published protocol; anything else puts a banner on the page.
+        track: See `kdutils.data.tracks.resolve`; a simulated one puts a second banner there.
 
     Returns:
         The `kdutils.ledger.Ledger` in the folder `KDUTILS_LEDGER`, or else of the profile.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from kdutils.data import tracks
     from kdutils.ledger import Ledger
 
-    banner = display.HTML("<span hidden></span>")
+    texts = []
     if profile != "full":
-        banner = display.HTML(
-            f'<div class="profile-banner"><strong>Profile “{html.escape(profile)}”.</strong> '
-            "The numbers on this page come from a smaller or changed experiment, "
-            "not from the protocol of the report.</div>"
+        texts.append(
+            f"<strong>Profile “{html.escape(profile)}”.</strong> The numbers on this page come "
+            "from a smaller or changed experiment, not from the protocol of the report."
         )
+    if track is not None and (simulated := tracks.banner(tracks.resolve(track))):
+        title, rest = simulated.split(": ", 1)
+        texts.append(f"<strong>{title}.</strong> {rest[0].upper()}{rest[1:]}")
+    banner = display.HTML(
+        "".join(f'<div class="profile-banner">{text}</div>' for text in texts)
+        or "<span hidden></span>"
+    )
+    if texts:
         display.display(banner)
     glue("banner", banner)
     if folder := os.environ.get("KDUTILS_LEDGER"):

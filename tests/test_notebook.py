@@ -98,6 +98,13 @@ def test_an_injected_cell_that_was_corrected_and_run_again_counts_as_it_is_now()
         notebook.check_parameters(corrected)
 
 
+def test_areas_are_written_with_three_digits_and_their_range():
+    assert notebook.auc(Interval(0.9684, 0.01, 0.9512, 0.9856, 5)) == "0.968 (0.951 to 0.986)"
+    assert notebook.auc(Interval(0.9684, float("nan"), 0.9684, 0.9684, 1)) == "0.968 (one run)"
+    change = Comparison(-0.0124, -0.02, 0.003, 0.2, 5, "no difference")
+    assert notebook.auc_change(change) == "−0.012 (−0.020 to +0.003)"
+
+
 # --- the ledger of a page
 
 
@@ -109,6 +116,16 @@ def test_a_page_of_another_profile_carries_a_banner(monkeypatch, profile):
     assert f"Profile “{profile}”." in data["text/html"]
     assert glued[f"{notebook.GLUE_PREFIX}text/html"] == data["text/html"]
     assert metadata["scrapbook"]["name"] == "banner"
+
+
+def test_a_simulated_track_has_a_banner_at_every_profile(monkeypatch):
+    monkeypatch.delenv("KDUTILS_LEDGER", raising=False)
+    (data, _), _ = shown(notebook.begin, "full", "synthetic")
+    assert "<strong>Simulated tiles.</strong> The images of this page were" in data["text/html"]
+    (data, _), _ = shown(notebook.begin, "smoke", "synthetic")
+    assert data["text/html"].count('<div class="profile-banner">') == 2
+    ((glued, _),) = shown(notebook.begin, "full", "kather")
+    assert "profile-banner" not in str(glued)
 
 
 def test_the_published_protocol_has_no_banner(monkeypatch):
