@@ -11,6 +11,11 @@ RATES = {TEACHER: 1e-4, STUDENT: 1e-3}
 """Adam's learning rates, as assigned."""
 SLOWER = 0.1
 """Of these rates while the base is fine-tuned, as assigned."""
+SETTLING = "cosine"
+"""How the rate falls where batch normalisation is trained. Its stored statistics are those of the
+last few steps; while the weights still move as fast as ever these do not fit, and which epoch is
+the last decides: at a constant rate ResNet50V2 went from 92 % to 56 % of the source task's held-out
+tiles from one epoch to the next."""
 HEAD = "avg_pool"
 """The cut below which nothing is trained while the head is: all of the base."""
 
@@ -112,7 +117,7 @@ class Protocol:
         """A network trained as assigned: first the head alone, then the base above a cut with it.
 
         One that starts from random weights has no base worth freezing: it is trained as a whole,
-        for as many epochs, at the first of the two rates.
+        for as many epochs, from the first of the two rates down to zero along half a cosine.
 
         Args:
             network: `TEACHER`, `STUDENT`, or one of these with subclasses.
@@ -140,7 +145,8 @@ class Protocol:
             **taught,
         )
         if self.initial == "random":
-            return replace(run, epochs=self.head_epochs + self.fine_epochs)
+            epochs = self.head_epochs + self.fine_epochs
+            return replace(run, epochs=epochs, schedule=SETTLING)
         if self.initial == "imagenet":
             start = {"weights": "imagenet"}
         else:
@@ -172,6 +178,7 @@ class Protocol:
             train_size=self.source_size,
             epochs=self.source_epochs,
             batch_size=self.batch_size,
+            schedule=SETTLING,
         )
 
 

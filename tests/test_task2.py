@@ -46,6 +46,13 @@ def test_a_random_start_is_one_phase_of_all_epochs_that_trains_all():
     assert (run.epochs, run.frozen, run.learning_rate) == (35, None, 1e-3)
 
 
+def test_the_rate_falls_where_batch_normalisation_is_trained_and_only_there():
+    random, pretrained = trained(task2.STUDENT, initial="random"), trained(task2.STUDENT)
+    source, head, tuned = lineage(pretrained)
+    assert random.schedule == source.schedule == "cosine"
+    assert head.schedule is tuned.schedule is None
+
+
 def test_imagenet_takes_the_place_of_the_source():
     head, tuned = lineage(trained(task2.TEACHER, initial="imagenet"))
     assert (head.weights, tuned.weights) == ("imagenet", None)
