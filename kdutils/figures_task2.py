@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from sklearn import metrics
@@ -334,6 +335,159 @@ def by_agreement(
     axes.set_xlabel("Annotators who agree with the label")
     axes.set_ylabel(label)
     figure.legend(loc="outside upper center", ncols=3)
+
+
+def slides_and_folds(
+    figure: Figure,
+    tiles: Mapping[str, Sequence[int]],
+    folds: Sequence,
+) -> None:
+    """Tiles of each class on every slide, and below what each fold does with the slide.
+
+    Slides stand in the order of the folds that test them.
+
+    Args:
+        figure: where to draw; its height is set.
+        tiles: for every class how many tiles each slide has, from slide 1.
+        folds: `kdutils.data.slides.Fold`, each slide tested by one of them.
+    """
+    figure.set_figheight(2.6 + 0.42 * len(folds))
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.9, 0.34 * len(folds)])
+    slides = [slide for fold in folds for slide in fold.test]
+    places = np.arange(len(slides))
+    width = 0.8 / len(tiles)
+    for number, ((name, counts), style) in enumerate(
+        zip(tiles.items(), series_styles(), strict=False)
+    ):
+        upper.bar(
+            places + (number - (len(tiles) - 1) / 2) * width,
+            [counts[slide - 1] for slide in slides],
+            width,
+            color=style["color"],
+            linewidth=0,
+            label=name,
+        )
+    upper.set_ylabel("Tiles")
+    upper.grid(visible=False, axis="x")
+    figure.legend(loc="outside upper center", ncols=len(tiles))
+    test, held_out = itertools.islice(series_styles(), 2, 4)
+    for row, fold in enumerate(folds):
+        for column, slide in enumerate(slides):
+            for word, color, chosen in (
+                ("test", test["color"], slide in fold.test),
+                ("held", held_out["color"], slide == fold.validation),
+            ):
+                if chosen:
+                    lower.axvspan(
+                        column - 0.5,
+                        column + 0.5,
+                        1 - (row + 1) / len(folds),
+                        1 - row / len(folds),
+                        color=color,
+                        alpha=0.3,
+                        lw=0,
+                    )
+                    lower.text(column, row, word, ha="center", va="center", fontsize=11)
+    lower.set_yticks(range(len(folds)), labels=[f"fold {row}" for row in range(len(folds))])
+    lower.set_ylim(len(folds) - 0.5, -0.5)
+    lower.set_xticks(places, labels=slides)
+    lower.set_xlim(-0.5, len(slides) - 0.5)
+    lower.grid(visible=False)
+    lower.set_xlabel("Slide")
+
+
+def vote_counts(
+    figure: Figure, parts: Mapping[str, Sequence[int]], majority: int, classes: Sequence[str]
+) -> None:
+    """How many images have so many votes for the positive class, a panel for each part.
+
+    Heights are shares of the part, so that parts compare; the numbers above are of images.
+
+    Args:
+        figure: where to draw; its height is set.
+        parts: for every part how many images have 0, 1, … votes.
+        majority: from so many votes on an image is of the positive class.
+        classes: names of the other class and of the positive one.
+    """
+    figure.set_figheight(3.4)
+    panels = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
+    for (name, counts), axes in zip(parts.items(), panels, strict=True):
+        shares = 100 * np.asarray(counts) / np.sum(counts)
+        for word, style, places in zip(
+            classes,
+            series_styles(),
+            (range(majority), range(majority, len(counts))),
+            strict=False,
+        ):
+            axes.bar(places, shares[places], color=style["color"], linewidth=0, label=word)
+        for votes, count in enumerate(counts):
+            axes.text(votes, shares[votes], count, ha="center", va="bottom", fontsize=10)
+        axes.set_title(f"{name}, {sum(counts):,} images", loc="left")
+        axes.set_xticks(range(len(counts)))
+        axes.grid(visible=False, axis="x")
+    panels[0].set_ylabel("Images (%)")
+    figure.supxlabel(f"Votes for {classes[1]}")
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=2)
+
+
+def split_slopes(
+    figure: Figure,
+    models: Mapping[str, tuple[Sequence, Sequence]],
+    splits: tuple[str, str],
+    label: str = "Test ROC-AUC",
+) -> None:
+    """What models score under one split and under another: means over folds, folds as dots.
+
+    Args:
+        figure: where to draw.
+        models: for every model its values under both splits, `(folds,)` or `(folds, seeds)`; the
+            dots of one fold alone are its seeds.
+        splits: what the two are called.
+        label: what the values are.
+    """
+    axes = figure.subplots()
+    labels = []
+    offsets = np.linspace(-0.09, 0.09, len(models)) if len(models) > 1 else [0]
+    for (name, pair), offset, style in zip(models.items(), offsets, series_styles(), strict=False):
+        both = [_dots(values) for values in pair]
+        means = [dots.mean() for dots in both]
+        axes.plot(np.array([0, 1]) + offset, means, **style, markersize=9)
+        for place, dots in enumerate(both):
+            axes.plot([place + offset] * len(dots), dots, ".", color=style["color"], alpha=0.6)
+        label_of = f"{name}\n{means[0]:.3f} → {means[1]:.3f}"
+        labels.append((label_of, means[1], style["color"]))
+    axes.set_xticks([0, 1], labels=splits)
+    axes.set_xlim(-0.3, 1.3)
+    axes.grid(visible=False, axis="x")
+    axes.set_ylabel(label)
+    label_right(axes, labels)
+
+
+def stacked_costs(figure: Figure, parts: pd.DataFrame, label: str) -> None:
+    """What each of several models costs, part upon part, with the sum at the end.
+
+    Args:
+        figure: where to draw; its height is set.
+        parts: a row a model, from top to bottom, and a column a part; NaN is nothing.
+        label: what the numbers are, with unit.
+    """
+    figure.set_figheight(1.4 + 0.5 * len(parts))
+    axes = figure.subplots()
+    rows = np.arange(len(parts))
+    left = np.zeros(len(parts))
+    for (name, values), style in zip(parts.items(), series_styles(), strict=False):
+        values = np.nan_to_num(values.to_numpy(float))
+        axes.barh(rows, values, 0.6, left, color=style["color"], linewidth=0, label=name)
+        left += values
+    for row, total in zip(rows, left, strict=True):
+        axes.text(total, row, f" {total:.1f}", va="center")
+    axes.set_xlim(0, 1.1 * left.max())
+    axes.set_yticks(rows, labels=list(parts.index))
+    axes.set_ylim(len(parts) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(label)
+    figure.legend(loc="outside upper center", ncols=4)
 
 
 def _square(figure):

@@ -85,6 +85,22 @@ def delong(
     )
 
 
+def planned_error(area: float, positives: int, others: int) -> float:
+    """Standard error to expect of an ROC-AUC, before there is a model to measure it on.
+
+    Hanley and McNeil (1982), whose approximation takes the scores of both classes as exponential.
+
+    Args:
+        area: the AUC that is expected.
+        positives: number of images of the positive class.
+        others: number of images of the other class.
+    """
+    twice_positive = area / (2 - area) - area**2
+    twice_other = 2 * area**2 / (1 + area) - area**2
+    variance = area * (1 - area) + (positives - 1) * twice_positive + (others - 1) * twice_other
+    return float(np.sqrt(variance / (positives * others)))
+
+
 def clustered_bootstrap(
     statistic: Callable[[np.ndarray], float],
     groups,

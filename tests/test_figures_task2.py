@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from legible import require_legible
 from matplotlib.figure import Figure
@@ -6,6 +7,7 @@ from matplotlib.text import Text
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from kdutils import figures_task2, folds
+from kdutils.data.slides import Fold
 
 LABELS = np.array([0, 0, 1, 1, 0, 1])
 CURVES = {
@@ -39,6 +41,17 @@ AGREEMENT = {
     "teacher": {7: [95, 96], 4: [70, 74]},
     "student": {7: [93, 95], 4: [68, 70]},
 }
+TILES_OF = {"stroma": [51, 50, 170, 124], "complex stroma": [72, 16, 132, 7]}
+FOLDS = (Fold((1, 4), 2), Fold((2, 3), 4))
+VOTES = {"training": [537, 497, 302, 209, 151], "test": [186, 208, 124, 99, 65]}
+SPLITS = {
+    "linear model": ([0.85, 0.9, 0.8], [0.97, 0.98, 0.99]),
+    "student": (GROUPS["student with KD"], GROUPS["student without KD"]),
+}
+COSTS = pd.DataFrame(
+    {"head": [2.0, 1.0], "fine-tuning": [10.0, 4.0], "its teacher": [np.nan, 12.0]},
+    index=["teacher", "student with KD"],
+)
 
 DRAWINGS = {
     "roc_bands": lambda f: figures_task2.roc_bands(f, CURVES),
@@ -54,6 +67,10 @@ DRAWINGS = {
     "by_agreement": lambda f: figures_task2.by_agreement(
         f, AGREEMENT, {4: 121, 7: 436}, 7, "Test accuracy (%)"
     ),
+    "stacked_costs": lambda f: figures_task2.stacked_costs(f, COSTS, "Minutes of training"),
+    "slides_and_folds": lambda f: figures_task2.slides_and_folds(f, TILES_OF, FOLDS),
+    "vote_counts": lambda f: figures_task2.vote_counts(f, VOTES, 3, ["HP", "SSA"]),
+    "split_slopes": lambda f: figures_task2.split_slopes(f, SPLITS, ("by slide", "at random")),
 }
 
 
@@ -184,3 +201,44 @@ def test_agreement_is_drawn_beside_the_numbers_of_images():
     figure = Figure(layout="constrained")
     figures_task2.by_agreement(figure, {"one": {4: [70]}}, {4: 121}, 7, "AUC")
     assert figure.axes[0].lines[0].get_ydata().tolist() == [70]
+
+
+def test_slides_stand_in_the_order_of_the_folds_that_test_them():
+    figure = drawn("slides_and_folds")
+    upper, lower = figure.axes
+    heights = [[bar.get_height() for bar in bars] for bars in upper.containers]
+    assert heights == [[51, 124, 50, 170], [72, 7, 16, 132]]
+    assert [text.get_text() for text in lower.get_xticklabels()] == ["1", "4", "2", "3"]
+    cells = {text.get_position(): text.get_text() for text in lower.texts}
+    assert cells == {
+        (0, 0): "test",
+        (1, 0): "test",
+        (2, 0): "held",
+        (1, 1): "held",
+        (2, 1): "test",
+        (3, 1): "test",
+    }
+
+
+def test_votes_are_shares_of_their_part_coloured_by_the_majority():
+    figure = drawn("vote_counts")
+    train, test = figure.axes
+    assert [len(bars) for bars in train.containers] == [3, 2]
+    heights = [bar.get_height() for bars in test.containers for bar in bars]
+    np.testing.assert_allclose(heights, 100 * np.array(VOTES["test"]) / 682)
+    assert {"537", "training, 1,696 images", "Votes for SSA", "HP"} <= words(figure)
+
+
+def test_slopes_join_the_means_of_both_splits():
+    figure = drawn("split_slopes")
+    lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
+    np.testing.assert_allclose(lines[0].get_ydata(), [0.85, 0.98])
+    assert {"linear model\n0.850 → 0.980", "by slide", "at random"} <= words(figure)
+
+
+def test_costs_stand_upon_each_other_with_their_sum():
+    figure = drawn("stacked_costs")
+    head, tuning, teacher = figure.axes[0].containers
+    assert [bar.get_x() for bar in tuning] == [bar.get_width() for bar in head] == [2, 1]
+    assert [bar.get_width() for bar in teacher] == [0, 12]
+    assert {" 12.0", " 17.0", "its teacher", "student with KD"} <= words(figure)

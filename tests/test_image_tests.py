@@ -158,3 +158,17 @@ def test_the_bootstrap_refuses_one_group_and_undefined_draws():
         image_tests.clustered_bootstrap(
             lambda i: np.nan if len(set(i)) == 1 else 1.0, np.arange(2), count=100
         )
+
+
+def test_the_planned_error_of_chance_is_that_of_the_rank_sum():
+    expected = np.sqrt((70 + 30 + 1) / (12 * 70 * 30))
+    assert image_tests.planned_error(0.5, 30, 70) == pytest.approx(expected)
+
+
+def test_the_planned_error_is_near_what_scores_show():
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [617, 360])
+    scores = random.normal(size=977) + 1.99 * labels  # an area of 0.92
+    measured = image_tests.auc_interval(scores, labels)
+    assert measured.mean == pytest.approx(0.92, abs=0.01)
+    assert image_tests.planned_error(0.92, 360, 617) == pytest.approx(measured.sd, rel=0.15)
