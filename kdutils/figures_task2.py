@@ -424,7 +424,8 @@ def vote_counts(
             axes.text(votes, shares[votes], count, ha="center", va="bottom", fontsize=10)
         axes.set_title(f"{name}, {sum(counts):,} images", loc="left")
         axes.set_xticks(range(len(counts)))
-        axes.grid(visible=False, axis="x")
+        axes.grid(visible=False)
+    panels[0].set_ylim(top=1.08 * panels[0].get_ylim()[1])
     panels[0].set_ylabel("Images (%)")
     figure.supxlabel(f"Votes for {classes[1]}")
     handles = panels[0].get_legend_handles_labels()
@@ -485,7 +486,7 @@ def stacked_costs(figure: Figure, parts: pd.DataFrame, label: str) -> None:
     axes.set_xlim(0, 1.1 * left.max())
     axes.set_yticks(rows, labels=list(parts.index))
     axes.set_ylim(len(parts) - 0.5, -0.5)
-    axes.grid(visible=False, axis="y")
+    axes.grid(visible=False)
     axes.set_xlabel(label)
     figure.legend(loc="outside upper center", ncols=4)
 

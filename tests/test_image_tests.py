@@ -165,10 +165,10 @@ def test_the_planned_error_of_chance_is_that_of_the_rank_sum():
     assert image_tests.planned_error(0.5, 30, 70) == pytest.approx(expected)
 
 
-def test_the_planned_error_is_near_what_scores_show():
+def test_the_planned_error_is_rather_too_large_for_normal_scores():
     random = np.random.default_rng(0)
     labels = np.repeat([0, 1], [617, 360])
     scores = random.normal(size=977) + 1.99 * labels  # an area of 0.92
     measured = image_tests.auc_interval(scores, labels)
     assert measured.mean == pytest.approx(0.92, abs=0.01)
-    assert image_tests.planned_error(0.92, 360, 617) == pytest.approx(measured.sd, rel=0.15)
+    assert measured.sd < image_tests.planned_error(0.92, 360, 617) < 1.3 * measured.sd

@@ -49,14 +49,12 @@ def test_the_radius_says_how_far_away_neighbours_are():
 
 
 def of_slides(size):
-    """Tiles whose slide shows in one colour, and whose class in another that a slide chooses."""
+    """Tiles that show nothing but their slide; of odd slides nine in ten are positive."""
     random = np.random.default_rng(1)
-    labels = np.repeat([0, 1], 100)
-    slides = np.tile(np.arange(1, 11), 20)
-    images = random.integers(0, 100, (200, size, size, 3)).astype("uint8")
-    images[..., 0] = 10 * slides[:, None, None] + random.integers(0, 8, (200, size, size))
-    darker = (labels == 1) == (slides % 2 == 0)
-    images[darker, ..., 1] //= 2
+    slides = np.repeat(np.arange(1, 11), 20)
+    labels = (np.arange(200) % 10 == 0) ^ (slides % 2 == 1)
+    images = np.zeros((200, size, size, 3), "uint8")
+    images[..., 0] = 20 * slides[:, None, None] + random.integers(0, 8, (200, size, size))
     return Part(images, labels.astype("uint8"), np.arange(200), slides)
 
 
@@ -72,4 +70,5 @@ def test_a_random_deal_scores_better_where_slides_differ(monkeypatch, ledger):
     for areas in values["roc_auc"].values():
         assert [len(each) for each in areas.values()] == [len(data.folds("kather"))] * 2
     forest = {split: np.mean(areas) for split, areas in values["roc_auc"]["forest"].items()}
-    assert forest["kather_tiles"] > 0.95 > forest["kather"] + 0.2
+    assert forest["kather_tiles"] > 0.7
+    assert forest["kather"] < 0.6
