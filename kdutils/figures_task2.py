@@ -277,6 +277,41 @@ def choice_curves(
     figure.legend(loc="outside upper center", ncols=3)
 
 
+def courses(
+    figure: Figure, panels: Mapping[str, Mapping[str, Sequence]], boundary: int | None = None
+) -> None:
+    """Quantities of the training by epoch, a panel each: means over trainings and their range.
+
+    Args:
+        figure: where to draw; its height is set.
+        panels: under the label of its axis, for every curve the values `(trainings, epochs)`.
+            Curves of one name are drawn alike in all panels; those of a panel may differ in their
+            number of epochs.
+        boundary: the last epoch of a first phase, which a line marks.
+    """
+    figure.set_figheight(0.6 + 3.1 * len(panels))
+    names = dict.fromkeys(name for curves in panels.values() for name in curves)
+    styles = dict(zip(names, series_styles(), strict=False))
+    for axes, (label, curves) in zip(
+        figure.subplots(len(panels), sharex=True, squeeze=False).flat, panels.items(), strict=True
+    ):
+        ends = []
+        for name, values in curves.items():
+            values, style = np.asarray(values, float), styles[name]
+            epochs = np.arange(1, values.shape[1] + 1)
+            low, high = values.min(axis=0), values.max(axis=0)
+            every = -(-len(epochs) // 20)  # more markers than that would run together
+            axes.fill_between(epochs, low, high, color=style["color"], alpha=0.15, lw=0)
+            axes.plot(epochs, values.mean(axis=0), **style, markersize=5, markevery=every)
+            ends.append((name, values[:, -1].mean(), style["color"]))
+        if boundary is not None:
+            axes.axvline(boundary + 0.5, color=mpl.rcParams["text.color"], lw=1, ls=":")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_ylabel(label)
+        label_right(axes, ends)
+    axes.set_xlabel("Epoch")
+
+
 def images_with_scores(figure: Figure, images: np.ndarray, titles: Sequence[str]) -> None:
     """A grid of images, each under what is said of it, such as label and predictions.
 

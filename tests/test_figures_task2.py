@@ -36,6 +36,10 @@ CELLS = {
     (True, True): [0.94, 0.96, 0.95],
 }
 TRIED = {4.0: [0.93, 0.97], 1.0: [0.92, 0.95], 16.0: [0.94, 0.96]}
+COURSES = {
+    "Training error (%)": {"random": [[40, 30, 20], [44, 26, 22]], "pre-trained": [[20, 9, 5]]},
+    "Held-out ROC-AUC": {"pre-trained": [[0.90, 0.95, 0.95]]},
+}
 TILES = np.random.default_rng(0).integers(0, 255, (5, 20, 20, 3)).astype("uint8")
 AGREEMENT = {
     "teacher": {7: [95, 96], 4: [70, 74]},
@@ -61,6 +65,7 @@ DRAWINGS = {
     "fold_intervals": lambda f: figures_task2.fold_intervals(f, GROUPS, 250, 1000),
     "interaction_2x2": lambda f: figures_task2.interaction_2x2(f, CELLS, 250, 1000),
     "choice_curves": lambda f: figures_task2.choice_curves(f, TRIED, [16, 4], "Temperature T"),
+    "courses": lambda f: figures_task2.courses(f, COURSES, boundary=1),
     "images_with_scores": lambda f: figures_task2.images_with_scores(
         f, TILES, [f"complex stroma\nteacher 0.1{i}" for i in range(5)]
     ),
@@ -181,6 +186,20 @@ def test_choices_are_ringed_on_the_line_of_their_fold():
     assert list(ring.get_xdata()) == [2, 1]
     assert list(ring.get_ydata()) == [0.94, 0.97]
     assert {"1", "4", "16", "Temperature T (values tried)", "chosen"} <= words(figure)
+
+
+def test_courses_are_means_over_trainings_and_alike_in_all_panels():
+    figure = drawn("courses")
+    upper, lower = figure.axes
+    random, pretrained, boundary = upper.lines
+    assert list(random.get_ydata()) == [42, 28, 21]
+    assert list(random.get_xdata()) == [1, 2, 3]
+    assert list(boundary.get_xdata()) == [1.5, 1.5]
+    assert lower.lines[0].get_color() == pretrained.get_color() != random.get_color()
+    assert {"random", "pre-trained", "Training error (%)", "Epoch"} <= words(figure)
+    figure = Figure(layout="constrained")
+    figures_task2.courses(figure, {"AUC": {"one": [[0.9, 0.8]]}})
+    assert len(figure.axes[0].lines) == 1
 
 
 def test_long_titles_make_a_narrower_grid():
