@@ -289,13 +289,12 @@ def courses(
             number of epochs.
         boundary: the last epoch of a first phase, which a line marks.
     """
-    figure.set_figheight(0.6 + 3.1 * len(panels))
+    figure.set_figheight(1.1 + 2.9 * len(panels))
     names = dict.fromkeys(name for curves in panels.values() for name in curves)
     styles = dict(zip(names, series_styles(), strict=False))
     for axes, (label, curves) in zip(
         figure.subplots(len(panels), sharex=True, squeeze=False).flat, panels.items(), strict=True
     ):
-        ends = []
         for name, values in curves.items():
             values, style = np.asarray(values, float), styles[name]
             epochs = np.arange(1, values.shape[1] + 1)
@@ -303,13 +302,13 @@ def courses(
             every = -(-len(epochs) // 20)  # more markers than that would run together
             axes.fill_between(epochs, low, high, color=style["color"], alpha=0.15, lw=0)
             axes.plot(epochs, values.mean(axis=0), **style, markersize=5, markevery=every)
-            ends.append((name, values[:, -1].mean(), style["color"]))
         if boundary is not None:
             axes.axvline(boundary + 0.5, color=mpl.rcParams["text.color"], lw=1, ls=":")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel(label)
-        label_right(axes, ends)
     axes.set_xlabel("Epoch")
+    lines = [mpl.lines.Line2D([], [], **styles[name], markersize=5) for name in names]
+    figure.legend(lines, list(names), loc="outside upper center", ncols=2)
 
 
 def images_with_scores(figure: Figure, images: np.ndarray, titles: Sequence[str]) -> None:
