@@ -14,6 +14,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn import metrics
 
@@ -350,6 +351,52 @@ def courses(
     axes.set_xlabel("Epoch")
     lines = [mpl.lines.Line2D([], [], **styles[name], markersize=5) for name in names]
     figure.legend(lines, list(names), loc="outside upper center", ncols=2)
+
+
+def fold_curve(
+    axes: Axes,
+    curve: Mapping[float, Sequence],
+    levels: Mapping[str, Sequence],
+    test_images,
+    train_images,
+    xlabel: str,
+    ylabel: str = "Test ROC-AUC",
+    name: str = "",
+) -> None:
+    """A quantity against a setting: folds faint, their mean with the interval corrected for folds.
+
+    Args:
+        axes: where to draw; a log scale is set by the caller, before.
+        curve: at every setting, values as `kdutils.folds.over_folds` takes them; of one fold
+            alone its seeds are drawn.
+        levels: values of what does not depend on the setting, by name: a line at their mean.
+        test_images: as `kdutils.folds.over_folds` takes them.
+        train_images: as `kdutils.folds.over_folds` takes them.
+        xlabel: what the settings are.
+        ylabel: what the values are, with unit.
+        name: of the curve, at its right end.
+    """
+    styles = series_styles()
+    style = next(styles)
+    settings = sorted(curve)
+    dots = np.array([_dots(curve[setting]) for setting in settings])
+    axes.plot(settings, dots, color=style["color"], alpha=0.4, lw=1, marker=".")
+    intervals = [over_folds(curve[setting], test_images, train_images) for setting in settings]
+    means = [interval.mean for interval in intervals]
+    ends = [[each.mean - each.low, each.high - each.mean] for each in intervals]
+    axes.errorbar(settings, means, yerr=np.transpose(ends), **style, markersize=7)
+    labels = [(name, means[-1], style["color"])] if name else []
+    for label, values in levels.items():
+        style = next(styles)
+        mean = over_folds(values, test_images, train_images).mean
+        axes.axhline(mean, **style | {"marker": ""})
+        labels.append((label, mean, style["color"]))
+    axes.set_xticks(settings, labels=[f"{setting:g}" for setting in settings])
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    if labels:
+        label_right(axes, labels)
 
 
 def images_with_scores(figure: Figure, images: np.ndarray, titles: Sequence[str]) -> None:

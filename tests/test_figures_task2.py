@@ -40,6 +40,7 @@ COURSES = {
     "Training error (%)": {"random": [[40, 30, 20], [44, 26, 22]], "pre-trained": [[20, 9, 5]]},
     "Held-out ROC-AUC": {"pre-trained": [[0.90, 0.95, 0.95]]},
 }
+CURVE = {1: [[0.90, 0.92], [0.95, 0.97]], 4: [[0.93, 0.93], [0.94, 0.98]]}
 TILES = np.random.default_rng(0).integers(0, 255, (5, 20, 20, 3)).astype("uint8")
 AGREEMENT = {
     "teacher": {7: [95, 96], 4: [70, 74]},
@@ -72,6 +73,15 @@ DRAWINGS = {
     "interaction_2x2": lambda f: figures_task2.interaction_2x2(f, CELLS, 250, 1000),
     "choice_curves": lambda f: figures_task2.choice_curves(f, TRIED, [16, 4], "Temperature T"),
     "courses": lambda f: figures_task2.courses(f, COURSES, boundary=1),
+    "fold_curve": lambda f: figures_task2.fold_curve(
+        f.subplots(),
+        CURVE,
+        {"student\nwithout KD": [0.91, 0.92], "teacher": [0.96, 0.97]},
+        250,
+        1000,
+        "Temperature T",
+        name="student\nwith KD",
+    ),
     "images_with_scores": lambda f: figures_task2.images_with_scores(
         f, TILES, [f"complex stroma\nteacher 0.1{i}" for i in range(5)]
     ),
@@ -220,6 +230,28 @@ def test_courses_are_means_over_trainings_and_alike_in_all_panels():
     figure = Figure(layout="constrained")
     figures_task2.courses(figure, {"AUC": {"one": [[0.9, 0.8]]}})
     assert len(figure.axes[0].lines) == 1
+
+
+def test_a_curve_over_settings_has_its_folds_its_mean_and_levels_without_a_setting():
+    figure = drawn("fold_curve")
+    [axes] = figure.axes
+    [bars] = axes.containers
+    line, _, [spread] = bars.lines
+    assert list(line.get_ydata()) == pytest.approx([0.935, 0.945])
+    interval = folds.over_folds(CURVE[4], 250, 1000)
+    np.testing.assert_allclose(spread.get_segments()[1][:, 1], [interval.low, interval.high])
+    dots = [list(each.get_ydata()) for each in axes.lines[:2]]
+    assert dots == [pytest.approx([0.91, 0.93]), pytest.approx([0.96, 0.96])]
+    assert [each.get_ydata()[0] for each in axes.lines[-2:]] == pytest.approx([0.915, 0.965])
+    assert {"1", "4", "teacher", "student\nwith KD", "Test ROC-AUC"} <= words(figure)
+
+
+def test_one_training_makes_a_curve_without_intervals():
+    figure = Figure(layout="constrained")
+    curve = {0: [[0.9]], 25: [[0.92]]}
+    figures_task2.fold_curve(figure.subplots(), curve, {}, 250, 1000, "Epochs")
+    figure.draw_without_rendering()
+    assert list(figure.axes[0].containers[0].lines[0].get_ydata()) == [0.9, 0.92]
 
 
 def test_long_titles_make_a_narrower_grid():
