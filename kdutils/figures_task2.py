@@ -25,47 +25,6 @@ from kdutils.folds import over_folds
 RATES = np.linspace(0, 1, 201)
 
 
-def training_phases(
-    figure: Figure,
-    panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]],
-    head_epochs: int,
-) -> None:
-    """Quantities by epoch over two phases of training: means over trainings and their range.
-
-    A dotted line stands where the second phase begins.
-
-    Args:
-        figure: where to draw; its height is set.
-        panels: for every quantity, from top to bottom, and for every model the values
-            `(trainings, epochs)`.
-        head_epochs: epochs of the first phase; 0 draws no line.
-    """
-    figure.set_figheight(0.4 + 3 * len(panels))
-    figure.get_layout_engine().set(h_pad=0.1)
-    rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (quantity, groups) in zip(rows, panels.items(), strict=True):
-        labels = []
-        for (name, values), style in zip(groups.items(), series_styles(), strict=False):
-            values = np.asarray(values, float)
-            epochs = np.arange(1, values.shape[1] + 1)
-            axes.plot(epochs, values.mean(axis=0), **style, markersize=5, markevery=2)
-            axes.fill_between(
-                epochs,
-                values.min(axis=0),
-                values.max(axis=0),
-                color=style["color"],
-                alpha=0.2,
-                lw=0,
-            )
-            labels.append((name, values[:, -1].mean(), style["color"]))
-        if head_epochs:
-            axes.axvline(head_epochs + 0.5, color=mpl.rcParams["text.color"], lw=1, ls=":")
-        axes.set_ylabel(quantity)
-        label_right(axes, labels)
-    rows[-1].xaxis.get_major_locator().set_params(integer=True)
-    rows[-1].set_xlabel("Epoch")
-
-
 def roc_bands(figure: Figure, curves: Mapping[str, Iterable[tuple]]) -> None:
     """ROC curves averaged over folds, with the range over folds as a band.
 

@@ -58,13 +58,7 @@ COSTS = pd.DataFrame(
     index=["teacher", "student with KD"],
 )
 
-PHASES = {
-    "Training loss": {"teacher": [[0.9, 0.5, 0.4], [0.8, 0.6, 0.2]], "student": [[1, 0.5, 0.3]]},
-    "Validation ROC-AUC": {"teacher": [[0.8, 0.9, 0.95]], "student": [[0.7, 0.9, 0.9]]},
-}
-
 DRAWINGS = {
-    "training_phases": lambda f: figures_task2.training_phases(f, PHASES, 1),
     "roc_bands": lambda f: figures_task2.roc_bands(f, CURVES),
     "precision_recall_bands": lambda f: figures_task2.precision_recall_bands(f, CURVES),
     "confusion_matrices": lambda f: figures_task2.confusion_matrices(f, MATRICES, ["HP", "SSA"]),
@@ -109,20 +103,6 @@ def words(figure):
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_words_are_large_enough_and_inside_the_figure(name):
     require_legible(DRAWINGS[name])
-
-
-def test_phases_are_told_apart_and_trainings_averaged():
-    figure = drawn("training_phases")
-    upper, lower = figure.axes
-    teacher, _, switch = upper.lines
-    assert list(teacher.get_xdata()) == [1, 2, 3]
-    np.testing.assert_allclose(teacher.get_ydata(), [0.85, 0.55, 0.3])
-    assert list(switch.get_xdata()) == [1.5, 1.5]
-    assert {"teacher", "student", "Training loss", "Validation ROC-AUC", "Epoch"} <= words(figure)
-    one_phase = Figure(layout="constrained")
-    figures_task2.training_phases(one_phase, PHASES, 0)
-    assert len(one_phase.axes[0].lines) == 2
-    assert len(lower.lines) == 3
 
 
 def test_roc_curves_are_averaged_vertically_and_their_areas_over_folds():
