@@ -1,0 +1,334 @@
+"""Explanations of Task 2's networks: which parts of a tile speak for the positive class.
+
+What is explained is the log-odds of the positive class, by Grad-CAM (Selvaraju et al. 2017) after
+two layers of each network. A map has a cell for each position of the layer. Above zero, a cell
+speaks for the positive class, below zero for the other: what Grad-CAM cuts off for the one class is
+what it keeps for the other, so with two classes one map with signs holds both.
+
+After the last convolution nothing follows but the mean over positions and a linear head, so there
+the cells add up to the log-odds less the head's bias: Grad-CAM is CAM (Zhou et al. 2016).
+
+For maps by pixels, and how those are judged, see `kdutils.explain`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import keras
+import numpy as np
+from keras import ops
+from scipy import ndimage, stats
+
+from kdutils import binary, explain, models, training
+from kdutils.data.dataset import Dataset, stratified_indices
+from kdutils.evaluation import mean_interval
+from kdutils.ledger import Ledger
+from kdutils.models.initialise import initialise
+from kdutils.runs import Run
+
+LAYERS = {
+    "resnet50v2": {"last": "post_relu", "finer": "conv4_block5_out"},
+    "mobilenetv2": {"last": "out_relu", "finer": "block_12_add"},
+}
+"""By network: the last convolutional activation, and an earlier layer of twice as many cells a
+side, 6 × 6 of a tile of 96 pixels."""
+
+ORDERS = ("most", "least", "random")
+BLUR = 1 / 8  # standard deviation, of the side of a tile: of 96 pixels 12, where a nucleus has 10
+AT_ONCE = 64  # tiles
+HEAD_INPUT = "avg_pool"
+FRESH = 1_000_000  # seeds from here on draw weights that no run starts from
+
+
+def maps(model: keras.Model, images: np.ndarray, positive: int, layer: str) -> np.ndarray:
+    """Grad-CAM of the log-odds of the positive class, with its sign.
+
+    Selvaraju et al. (2017), equations 1 and 2, without the ReLU: each channel weighs as much as the
+    mean over positions of the gradient of the log-odds by it.
+
+    Args:
+        model: Pixels in, two logits out.
+        images: `(N, H, W, 3)`.
+        positive: The column of the positive class, 0 or 1.
+        layer: Name of the layer, whose output is `(N, h, w, channels)`.
+
+    Returns:
+        `(N, h, w)`, in units of the log-odds.
+    """
+    return _weighed(model, _features(model, images, layer), positive, layer)
+
+
+def _features(model, images, layer):
+    return _called(keras.Model(model.inputs, model.get_layer(layer).output), images)
+
+
+def _weighed(model, features, positive, layer):
+    rest = keras.Model(model.get_layer(layer).output, model.outputs[0])
+    classes = np.full(len(features), positive)
+    # The score that is differentiated there is half of the log-odds where there are two classes.
+    slopes = 2 * explain.input_gradients(rest, features, classes)
+    return (features * slopes.mean(axis=(1, 2), keepdims=True)).sum(axis=-1)
+
+
+def chosen_tiles(log_odds: np.ndarray, labels: np.ndarray) -> dict[str, int]:
+    """Choose test tiles by a rule: of each class that on which a model is surest, middle, worst.
+
+    Args:
+        log_odds: `(N,)` of the positive class.
+        labels: `(N,)` 1 for the positive class, else 0.
+
+    Returns:
+        By name of the rule the position of a tile: of `positive` and `negative` the one with the
+        most log-odds for its true class (`surest`), the lower median of them (`median`), and the
+        least (`worst`). In a class of fewer than three tiles, one may stand for several.
+    """
+    found = {}
+    for name, label in (("positive", 1), ("negative", 0)):
+        rows = np.flatnonzero(labels == label)
+        margins = log_odds[rows] * (1 if label else -1)
+        order = rows[np.argsort(margins, kind="stable")]
+        places = {"surest": len(order) - 1, "median": (len(order) - 1) // 2, "worst": 0}
+        found |= {f"{name}_{rule}": int(order[place]) for rule, place in places.items()}
+    return found
+
+
+def maps_of_chosen_tiles(ledger: Ledger, runs: Sequence[Run]) -> dict:
+    """Explain test tiles that are chosen by the scores of the last run; see `Ledger.analyse`.
+
+    Args:
+        ledger: Where the models are.
+        runs: Of one data set, fold and size; the last chooses, see `chosen_tiles`.
+
+    Returns:
+        `tiles`, a dictionary for each: `rule`, `position` in the test part, `id`, `label` (1 for
+        the positive class) and `group` (its slide, or `None`); and `models`, for each run the
+        `log_odds` of these tiles and the maps after the layers `last` and `finer`, `(tiles, h, w)`.
+    """
+    dataset = training.load_data(runs[0])
+    test, positive = dataset.test, dataset.positive
+    labels = (test.labels == positive).astype(int)
+    built = [ledger.model(run) for run in runs]
+    chosen = chosen_tiles(_log_odds(built[-1], test.images, positive), labels)
+    rows = np.array(list(chosen.values()))
+    images = test.images[rows]
+    return {
+        "tiles": [
+            {
+                "rule": rule,
+                "position": row,
+                "id": int(test.ids[row]),
+                "label": int(labels[row]),
+                "group": None if test.groups is None else str(test.groups[row]),
+            }
+            for rule, row in chosen.items()
+        ],
+        "models": [
+            {"log_odds": _log_odds(model, images, positive)}
+            | {name: maps(model, images, positive, layer) for name, layer in _layers(run).items()}
+            for run, model in zip(runs, built, strict=True)
+        ],
+    }
+
+
+def deletion(ledger: Ledger, runs: Sequence[Run], count: int, points: int) -> dict:
+    """Blur the cells of test tiles, one after another in the order of a map; see `Ledger.analyse`.
+
+    Deletion of Petsiuk et al. (2018), section 4.3, by cells and with blurred tissue in the place of
+    black, which no tile holds. Measured is the log-odds of the class that a model predicts for the
+    whole tile; if a map is right about what the model looks at, it falls early where the cells that
+    speak most for that class go first, and late where they go last.
+
+    Args:
+        ledger: Where the models are.
+        runs: Of one data set, fold and size.
+        count: Test tiles, stratified by class; all where there are no more.
+        points: Of each curve, from no cell to all of them.
+
+    Returns:
+        `fractions` of the cells; `count`; and `models`, for each run, for `last` and `finer`, the
+        number of `cells` a side and for each of `ORDERS` the mean `curve` and the `area` under it,
+        an interval over tiles. `most` and `least` also have a `gain`, by how much the random order
+        keeps more log-odds than the one or less than the other, paired by tile, with its `p_value`
+        in a t test and the `share` of tiles on which it is above zero.
+    """
+    dataset = training.load_data(runs[0])
+    images, positive = _sample(dataset, count), dataset.positive
+    fractions = np.linspace(0, 1, points)
+    blurred = _blurred(images)
+    measured = []
+    for run in runs:
+        model = ledger.model(run)
+        whole, nothing = (_log_odds(model, each, positive) for each in (images, blurred))
+        sign = np.where(whole > 0, 1.0, -1.0)
+        found = {}
+        for name, layer in _layers(run).items():
+            relevance = sign[:, None, None] * maps(model, images, positive, layer)
+            chance = np.random.default_rng(0).random(relevance.shape)
+            curves = {}
+            for order, ranked in zip(ORDERS, (relevance, -relevance, chance), strict=True):
+                steps = [
+                    _log_odds(model, np.where(gone, blurred, images), positive)
+                    for gone in _deleted(ranked, images.shape[1:3], fractions[1:-1])
+                ]
+                curves[order] = np.stack([whole, *steps, nothing], axis=1) * sign[:, None]
+            found[name] = {"cells": relevance.shape[1]} | _judged(curves, fractions)
+        measured.append(found)
+    return {"fractions": fractions, "count": len(images), "models": measured}
+
+
+def agreement(ledger: Ledger, runs: Sequence[Run], count: int, draws: int) -> dict:
+    """Compare maps of models with a teacher's, and with their own after their weights are lost.
+
+    All explain the log-odds of the positive class of the same tiles. Compared is by Spearman's rank
+    correlation over the cells of a tile. The control is of Adebayo et al. (2018): a map that stays
+    the same when weights are drawn anew, those of the head or all, is not about what was learnt.
+
+    Args:
+        ledger: Where the models are.
+        runs: Of one data set, fold and size: the teacher, two students to compare, any further.
+        count: Test tiles, stratified by class; all where there are no more.
+        draws: Heads of random weights, each tried in every model; all weights are drawn once.
+
+    Returns:
+        `count`, and for `last` and `finer`: `correlations` with the teacher's map, an interval over
+        tiles for each further run; `difference` of the first student's less the second's, paired by
+        tile, with its `p_value` in a t test; and for each run `random_head`, the mean over tiles of
+        the correlation with its own map, one for each draw, and `random_weights`, an interval of it
+        over tiles. What cannot be computed is `None`, such as all of this for maps of one cell.
+    """
+    dataset = training.load_data(runs[0])
+    images, positive = _sample(dataset, count), dataset.positive
+    found, heads, lost = [], [], []
+    for run in runs:
+        model, layers = ledger.model(run), _layers(run)
+        features = {name: _features(model, images, layer) for name, layer in layers.items()}
+
+        def weighed(model=model, layers=layers, features=features):
+            return {
+                name: _weighed(model, features[name], positive, layer)
+                for name, layer in layers.items()
+            }
+
+        found.append(weighed())
+        head = keras.Model(model.get_layer(HEAD_INPUT).output, model.outputs[0])
+        drawn = []
+        for draw in range(draws):
+            initialise(head, FRESH + draw)
+            drawn.append(weighed())
+        heads.append(drawn)
+        model = models.build(run.model, FRESH)
+        lost.append({name: maps(model, images, positive, layer) for name, layer in layers.items()})
+    return {"count": len(images)} | {
+        name: _compared(
+            [each[name] for each in found],
+            [[each[name] for each in drawn] for drawn in heads],
+            [each[name] for each in lost],
+        )
+        for name in found[0]
+    }
+
+
+def correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlation over the cells of each pair of maps.
+
+    Args:
+        first: `(N, h, w)`.
+        second: `(N, h, w)`.
+
+    Returns:
+        `(N,)`, from -1 to 1; NaN where a map is constant, as one of a single cell is.
+    """
+    ranks = [stats.rankdata(each.reshape(len(each), -1), axis=1) for each in (first, second)]
+    one, other = (each - each.mean(axis=1, keepdims=True) for each in ranks)
+    with np.errstate(invalid="ignore"):
+        return (one * other).sum(axis=1) / np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
+
+
+def _compared(found, heads, lost):
+    teacher, *others = found
+    with_teacher = [correlations(teacher, each) for each in others]
+    difference = with_teacher[0] - with_teacher[1]
+    return {
+        "correlations": [_interval(each) for each in with_teacher],
+        "difference": _interval(difference),
+        "p_value": _p_value(difference),
+        "random_head": [
+            [_mean(correlations(own, each)) for each in drawn]
+            for own, drawn in zip(found, heads, strict=True)
+        ],
+        "random_weights": [
+            _interval(correlations(own, each)) for own, each in zip(found, lost, strict=True)
+        ],
+    }
+
+
+def _judged(curves, fractions):
+    areas = {order: np.trapezoid(each, fractions, axis=1) for order, each in curves.items()}
+    judged = {
+        order: {"curve": each.mean(axis=0), "area": _interval(areas[order])}
+        for order, each in curves.items()
+    }
+    for order, better in (("most", 1), ("least", -1)):
+        gain = better * (areas["random"] - areas[order])
+        judged[order] |= {
+            "gain": _interval(gain),
+            "p_value": _p_value(gain),
+            "share": (gain > 0).mean(),
+        }
+    return judged
+
+
+def _interval(values):
+    values = values[np.isfinite(values)]
+    return asdict(mean_interval(values)) if len(values) > 1 else None
+
+
+def _mean(values):
+    values = values[np.isfinite(values)]
+    return values.mean() if len(values) else None
+
+
+def _p_value(values):
+    values = values[np.isfinite(values)]
+    if len(values) < 2 or not values.std() > 0:
+        return None
+    return stats.ttest_1samp(values, 0).pvalue
+
+
+def _layers(run: Run) -> dict[str, str]:
+    return LAYERS[run.model.partition("_")[0]]
+
+
+def _sample(dataset: Dataset, count: int) -> np.ndarray:
+    test = dataset.test
+    return test.images[stratified_indices(test.labels, min(count, len(test)), seed=0)]
+
+
+def _blurred(images):
+    """What stands in for tissue that is taken away: its colours without its shapes."""
+    reach = BLUR * images.shape[1]
+    soft = ndimage.gaussian_filter(images.astype("float32"), (0, reach, reach, 0), mode="nearest")
+    return np.rint(soft).astype("uint8")
+
+
+def _deleted(ranked, sides, fractions):
+    """Pixels of the cells that rank highest, `(N, H, W, 1)` for each fraction of the cells."""
+    flat = ranked.reshape(len(ranked), -1)
+    ranks = np.argsort(np.argsort(-flat, axis=1, kind="stable"), axis=1).reshape(ranked.shape)
+    rows, columns = (
+        np.arange(side) * cells // side for side, cells in zip(sides, ranked.shape[1:], strict=True)
+    )
+    of_pixels = ranks[:, rows][:, :, columns][..., None]
+    return [of_pixels < np.rint(fraction * flat.shape[1]) for fraction in fractions]
+
+
+def _log_odds(model, images, positive):
+    return binary.scores(_called(model, images), positive)
+
+
+def _called(model, images):
+    # Called and not traced: to trace a deep network takes longer than to run it on so few tiles.
+    starts = range(AT_ONCE, len(images), AT_ONCE)
+    return np.concatenate(
+        [ops.convert_to_numpy(model(batch, training=False)) for batch in np.split(images, starts)]
+    )
