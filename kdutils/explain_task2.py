@@ -59,7 +59,7 @@ def maps(model: keras.Model, images: np.ndarray, positive: int, layer: str) -> n
 
 
 def _features(model, images, layer):
-    return _called(keras.Model(model.inputs, model.get_layer(layer).output), images)
+    return _called(keras.Model(model.inputs[0], model.get_layer(layer).output), images)
 
 
 def _weighed(model, features, positive, layer):
