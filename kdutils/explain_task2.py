@@ -20,7 +20,7 @@ from keras import ops
 from scipy import ndimage, stats
 
 from kdutils import binary, explain, models, training
-from kdutils.data.dataset import Dataset, stratified_indices
+from kdutils.data.dataset import stratified_indices
 from kdutils.evaluation import mean_interval
 from kdutils.ledger import Ledger
 from kdutils.models.initialise import initialise
@@ -92,25 +92,33 @@ def chosen_tiles(log_odds: np.ndarray, labels: np.ndarray) -> dict[str, int]:
     return found
 
 
-def maps_of_chosen_tiles(ledger: Ledger, runs: Sequence[Run]) -> dict:
-    """Explain test tiles that are chosen by the scores of the last run; see `Ledger.analyse`.
+def explanations(ledger: Ledger, runs: Sequence[Run], count: int, points: int, draws: int) -> dict:
+    """Explain models on test tiles, and judge their maps; see `Ledger.analyse`.
 
     Args:
         ledger: Where the models are.
-        runs: Of one data set, fold and size; the last chooses, see `chosen_tiles`.
+        runs: Of one data set, fold and size: the teacher, the student that it taught, the plain
+            student, and any further. By the scores of the plain student tiles are chosen.
+        count: Test tiles that maps are judged on, stratified by class; all where there are fewer.
+        points: See `deletion`.
+        draws: See `agreement`.
 
     Returns:
-        `tiles`, a dictionary for each: `rule`, `position` in the test part, `id`, `label` (1 for
-        the positive class) and `group` (its slide, or `None`); and `models`, for each run the
-        `log_odds` of these tiles and the maps after the layers `last` and `finer`, `(tiles, h, w)`.
+        `tiles`, what `chosen_tiles` chooses, for each a dictionary: `rule`, `position` in the test
+        part, `id`, `label` (1 for the positive class) and `group` (its slide, or `None`); `shown`,
+        for each run the `log_odds` of these tiles and the maps after the layers `last` and `finer`,
+        `(tiles, h, w)`; `count`, of the tiles judged on; `deletion`, for each run and layer what
+        the function of that name returns; and `agreement`, for each layer what that one does.
     """
     dataset = training.load_data(runs[0])
     test, positive = dataset.test, dataset.positive
     labels = (test.labels == positive).astype(int)
     built = [ledger.model(run) for run in runs]
-    chosen = chosen_tiles(_log_odds(built[-1], test.images, positive), labels)
-    rows = np.array(list(chosen.values()))
-    images = test.images[rows]
+    layers = [LAYERS[run.model.partition("_")[0]] for run in runs]
+    chosen = chosen_tiles(_log_odds(built[2], test.images, positive), labels)
+    images = test.images[list(chosen.values())]
+    untrained = [models.build(run.model, FRESH) for run in runs]
+    judged_on = test.images[stratified_indices(test.labels, min(count, len(test)), seed=0)]
     return {
         "tiles": [
             {
@@ -122,61 +130,90 @@ def maps_of_chosen_tiles(ledger: Ledger, runs: Sequence[Run]) -> dict:
             }
             for rule, row in chosen.items()
         ],
-        "models": [
+        "shown": [
             {"log_odds": _log_odds(model, images, positive)}
-            | {name: maps(model, images, positive, layer) for name, layer in _layers(run).items()}
-            for run, model in zip(runs, built, strict=True)
+            | {name: maps(model, images, positive, layer) for name, layer in known.items()}
+            for model, known in zip(built, layers, strict=True)
         ],
+        "count": len(judged_on),
+        "deletion": [
+            {name: deletion(model, judged_on, positive, known[name], points) for name in known}
+            for model, known in zip(built, layers, strict=True)
+        ],
+        "agreement": {
+            name: agreement(
+                built,
+                untrained,
+                judged_on,
+                positive,
+                [known[name] for known in layers],
+                draws,
+            )
+            for name in layers[0]
+        },
     }
 
 
-def deletion(ledger: Ledger, runs: Sequence[Run], count: int, points: int) -> dict:
-    """Blur the cells of test tiles, one after another in the order of a map; see `Ledger.analyse`.
+def deletion(
+    model: keras.Model, images: np.ndarray, positive: int, layer: str, points: int
+) -> dict:
+    """Blur the cells of tiles one after another, in the order of a map.
 
     Deletion of Petsiuk et al. (2018), section 4.3, by cells and with blurred tissue in the place of
-    black, which no tile holds. Measured is the log-odds of the class that a model predicts for the
-    whole tile; if a map is right about what the model looks at, it falls early where the cells that
-    speak most for that class go first, and late where they go last.
+    black, which no tile holds. Measured is the log-odds of the class that the model predicts for
+    the whole tile; if a map is right about what the model looks at, it falls early where the cells
+    that speak most for that class go first, and late where they go last.
 
     Args:
-        ledger: Where the models are.
-        runs: Of one data set, fold and size.
-        count: Test tiles, stratified by class; all where there are no more.
+        model: Pixels in, two logits out.
+        images: `(N, H, W, 3)`, uint8.
+        positive: The column of the positive class, 0 or 1.
+        layer: Whose map it is.
         points: Of each curve, from no cell to all of them.
 
     Returns:
-        `fractions` of the cells; `count`; and `models`, for each run, for `last` and `finer`, the
-        number of `cells` a side and for each of `ORDERS` the mean `curve` and the `area` under it,
-        an interval over tiles. `most` and `least` also have a `gain`, by how much the random order
-        keeps more log-odds than the one or less than the other, paired by tile, with its `p_value`
-        in a t test and the `share` of tiles on which it is above zero.
+        `cells` a side; `fractions` of them, as the curves have them; and for each of `ORDERS` the
+        mean `curve` and the `area` under it, an interval over tiles. `most` and `least` also have a
+        `gain`, by how much the random order keeps more log-odds than the one or less than the
+        other, paired by tile, with its `p_value` in a t test and the `share` of tiles on which it
+        is above zero.
     """
-    dataset = training.load_data(runs[0])
-    images, positive = _sample(dataset, count), dataset.positive
     fractions = np.linspace(0, 1, points)
     blurred = _blurred(images)
-    measured = []
-    for run in runs:
-        model = ledger.model(run)
-        whole, nothing = (_log_odds(model, each, positive) for each in (images, blurred))
-        sign = np.where(whole > 0, 1.0, -1.0)
-        found = {}
-        for name, layer in _layers(run).items():
-            relevance = sign[:, None, None] * maps(model, images, positive, layer)
-            chance = np.random.default_rng(0).random(relevance.shape)
-            curves = {}
-            for order, ranked in zip(ORDERS, (relevance, -relevance, chance), strict=True):
-                steps = [
-                    _log_odds(model, np.where(gone, blurred, images), positive)
-                    for gone in _deleted(ranked, images.shape[1:3], fractions[1:-1])
-                ]
-                curves[order] = np.stack([whole, *steps, nothing], axis=1) * sign[:, None]
-            found[name] = {"cells": relevance.shape[1]} | _judged(curves, fractions)
-        measured.append(found)
-    return {"fractions": fractions, "count": len(images), "models": measured}
+    whole, nothing = (_log_odds(model, each, positive) for each in (images, blurred))
+    sign = np.where(whole > 0, 1.0, -1.0)
+    relevance = sign[:, None, None] * maps(model, images, positive, layer)
+    chance = np.random.default_rng(0).random(relevance.shape)
+    curves = {}
+    for order, ranked in zip(ORDERS, (relevance, -relevance, chance), strict=True):
+        steps = [
+            _log_odds(model, np.where(gone, blurred, images), positive)
+            for gone in _deleted(ranked, images.shape[1:3], fractions[1:-1])
+        ]
+        curves[order] = np.stack([whole, *steps, nothing], axis=1) * sign[:, None]
+    areas = {order: np.trapezoid(each, fractions, axis=1) for order, each in curves.items()}
+    judged = {
+        order: {"curve": each.mean(axis=0), "area": _interval(areas[order])}
+        for order, each in curves.items()
+    }
+    for order, better in (("most", 1), ("least", -1)):
+        gain = better * (areas["random"] - areas[order])
+        judged[order] |= {
+            "gain": _interval(gain),
+            "p_value": _p_value(gain),
+            "share": (gain > 0).mean(),
+        }
+    return {"cells": relevance.shape[1], "fractions": fractions} | judged
 
 
-def agreement(ledger: Ledger, runs: Sequence[Run], count: int, draws: int) -> dict:
+def agreement(
+    trained: Sequence[keras.Model],
+    untrained: Sequence[keras.Model],
+    images: np.ndarray,
+    positive: int,
+    layers: Sequence[str],
+    draws: int,
+) -> dict:
     """Compare maps of models with a teacher's, and with their own after their weights are lost.
 
     All explain the log-odds of the positive class of the same tiles. Compared is by Spearman's rank
@@ -184,47 +221,42 @@ def agreement(ledger: Ledger, runs: Sequence[Run], count: int, draws: int) -> di
     the same when weights are drawn anew, those of the head or all, is not about what was learnt.
 
     Args:
-        ledger: Where the models are.
-        runs: Of one data set, fold and size: the teacher, two students to compare, any further.
-        count: Test tiles, stratified by class; all where there are no more.
-        draws: Heads of random weights, each tried in every model; all weights are drawn once.
+        trained: The teacher, two students to compare, any further.
+        untrained: The same networks with random weights.
+        images: `(N, H, W, 3)`, uint8.
+        positive: The column of the positive class, 0 or 1.
+        layers: Whose maps they are, by model.
+        draws: Heads of random weights to try in every model.
 
     Returns:
-        `count`, and for `last` and `finer`: `correlations` with the teacher's map, an interval over
-        tiles for each further run; `difference` of the first student's less the second's, paired by
-        tile, with its `p_value` in a t test; and for each run `random_head`, the mean over tiles of
-        the correlation with its own map, one for each draw, and `random_weights`, an interval of it
-        over tiles. What cannot be computed is `None`, such as all of this for maps of one cell.
+        `correlations` with the teacher's map, an interval over tiles for each further model;
+        `difference` of the first student's less the second's, paired by tile, with its `p_value` in
+        a t test; and for each model `random_head`, the mean over tiles of the correlation with its
+        own map, one for each draw, and `random_weights`, an interval of it over tiles. What cannot
+        be computed is `None`, such as all of this for maps of one cell.
     """
-    dataset = training.load_data(runs[0])
-    images, positive = _sample(dataset, count), dataset.positive
-    found, heads, lost = [], [], []
-    for run in runs:
-        model, layers = ledger.model(run), _layers(run)
-        features = {name: _features(model, images, layer) for name, layer in layers.items()}
-
-        def weighed(model=model, layers=layers, features=features):
-            return {
-                name: _weighed(model, features[name], positive, layer)
-                for name, layer in layers.items()
-            }
-
-        found.append(weighed())
+    found, random_head, random_weights = [], [], []
+    for model, lost, layer in zip(trained, untrained, layers, strict=True):
+        features = _features(model, images, layer)
+        own = _weighed(model, features, positive, layer)
+        found.append(own)
         head = keras.Model(model.get_layer(HEAD_INPUT).output, model.outputs[0])
-        drawn = []
+        learnt = head.get_weights()
+        of_draws = []
         for draw in range(draws):
             initialise(head, FRESH + draw)
-            drawn.append(weighed())
-        heads.append(drawn)
-        model = models.build(run.model, FRESH)
-        lost.append({name: maps(model, images, positive, layer) for name, layer in layers.items()})
-    return {"count": len(images)} | {
-        name: _compared(
-            [each[name] for each in found],
-            [[each[name] for each in drawn] for drawn in heads],
-            [each[name] for each in lost],
-        )
-        for name in found[0]
+            of_draws.append(_mean(correlations(own, _weighed(model, features, positive, layer))))
+        head.set_weights(learnt)
+        random_head.append(of_draws)
+        random_weights.append(_interval(correlations(own, maps(lost, images, positive, layer))))
+    with_teacher = [correlations(found[0], each) for each in found[1:]]
+    difference = with_teacher[0] - with_teacher[1]
+    return {
+        "correlations": [_interval(each) for each in with_teacher],
+        "difference": _interval(difference),
+        "p_value": _p_value(difference),
+        "random_head": random_head,
+        "random_weights": random_weights,
     }
 
 
@@ -244,40 +276,6 @@ def correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return (one * other).sum(axis=1) / np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
 
 
-def _compared(found, heads, lost):
-    teacher, *others = found
-    with_teacher = [correlations(teacher, each) for each in others]
-    difference = with_teacher[0] - with_teacher[1]
-    return {
-        "correlations": [_interval(each) for each in with_teacher],
-        "difference": _interval(difference),
-        "p_value": _p_value(difference),
-        "random_head": [
-            [_mean(correlations(own, each)) for each in drawn]
-            for own, drawn in zip(found, heads, strict=True)
-        ],
-        "random_weights": [
-            _interval(correlations(own, each)) for own, each in zip(found, lost, strict=True)
-        ],
-    }
-
-
-def _judged(curves, fractions):
-    areas = {order: np.trapezoid(each, fractions, axis=1) for order, each in curves.items()}
-    judged = {
-        order: {"curve": each.mean(axis=0), "area": _interval(areas[order])}
-        for order, each in curves.items()
-    }
-    for order, better in (("most", 1), ("least", -1)):
-        gain = better * (areas["random"] - areas[order])
-        judged[order] |= {
-            "gain": _interval(gain),
-            "p_value": _p_value(gain),
-            "share": (gain > 0).mean(),
-        }
-    return judged
-
-
 def _interval(values):
     values = values[np.isfinite(values)]
     return asdict(mean_interval(values)) if len(values) > 1 else None
@@ -293,15 +291,6 @@ def _p_value(values):
     if len(values) < 2 or not values.std() > 0:
         return None
     return stats.ttest_1samp(values, 0).pvalue
-
-
-def _layers(run: Run) -> dict[str, str]:
-    return LAYERS[run.model.partition("_")[0]]
-
-
-def _sample(dataset: Dataset, count: int) -> np.ndarray:
-    test = dataset.test
-    return test.images[stratified_indices(test.labels, min(count, len(test)), seed=0)]
 
 
 def _blurred(images):

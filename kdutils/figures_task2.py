@@ -358,6 +358,109 @@ def fold_curve(
         label_right(axes, labels)
 
 
+def tile_maps(
+    figure: Figure,
+    images: np.ndarray | None,
+    rows: Sequence[str],
+    columns: Mapping[str, tuple[np.ndarray, Sequence[str]]],
+    classes: Sequence[str],
+) -> None:
+    """Maps of what speaks for either class, cell by cell, beside the tiles or without them.
+
+    Colours are cividis, as in `kdutils.figures.explanation_grid`, with one scale a column.
+
+    Args:
+        figure: where to draw; its height is set.
+        images: `(N, H, W, 3)`, uint8; without them the maps stand alone.
+        rows: what each tile is, beside it.
+        columns: for every column its maps `(N, h, w)` and what stands below each.
+        classes: names of the class that values below zero speak for, and of the other.
+    """
+    height = 1.62 * len(rows)
+    figure.set_figheight(height + 1)
+    grid, bar = figure.subfigures(2, 1, height_ratios=[height + 0.3, 0.7])
+    width = len(columns) + (images is not None)
+    panels = grid.subplots(len(rows), width, squeeze=False)
+    for axes, row in zip(panels[:, 0], rows, strict=True):
+        axes.set_ylabel(row)
+    if images is not None:
+        for axes, image in zip(panels[:, 0], images, strict=True):
+            axes.imshow(image)
+    for axes_of, (name, (maps, notes)) in zip(
+        panels[:, width - len(columns) :].T, columns.items(), strict=True
+    ):
+        limit = np.abs(maps).max() or 1
+        axes_of[0].set_title(name)
+        for axes, values, note in zip(axes_of, maps, notes, strict=True):
+            shown = axes.imshow(values, cmap="cividis", vmin=-limit, vmax=limit)
+            axes.set_xlabel(note)
+    for axes in panels.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.grid(visible=False)
+    axes = bar.subplots()
+    scale = bar.colorbar(shown, cax=axes, orientation="horizontal", ticks=[-limit, 0, limit])
+    ends = (f"for {classes[0]}", "nothing", f"for {classes[1]}")
+    words = scale.ax.set_xticklabels(ends)
+    words[0].set_ha("left")
+    words[-1].set_ha("right")
+    scale.outline.set_visible(False)
+
+
+def cell_deletion(
+    figure: Figure,
+    fractions: Sequence[float],
+    curves: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]],
+) -> None:
+    """Log-odds of the predicted class while cells are blurred, in several orders.
+
+    Args:
+        figure: where to draw; its height is set.
+        fractions: of the cells, 0 to 1.
+        curves: for every model, in rows, for every layer, in columns, the curve of each order.
+    """
+    figure.set_figheight(2.1 * len(curves) + 1.2)
+    wide = max(len(layers) for layers in curves.values())
+    panels = figure.subplots(len(curves), wide, sharex=True, sharey="row", squeeze=False)
+    for row, (model, layers) in zip(panels, curves.items(), strict=True):
+        for axes, (layer, orders) in zip(row, layers.items(), strict=True):
+            for (order, heights), style in zip(orders.items(), series_styles(), strict=False):
+                axes.plot(fractions, heights, **style, markersize=5, label=order)
+            axes.set_title(f"{model}: {layer}", loc="left")
+    panels[0, 0].set_xlim(-0.02, 1.02)
+    figure.supxlabel("Fraction of the cells that are blurred")
+    figure.supylabel("Log-odds of the predicted class")
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+
+
+def estimates(
+    figure: Figure, panels: Mapping[str, Mapping[str, Sequence[float]]], label: str
+) -> None:
+    """Values that were estimated elsewhere, each with its interval, beside a line at zero.
+
+    Args:
+        figure: where to draw; its height is set.
+        panels: for every panel, for every row from top to bottom, the value and the ends of its
+            interval, NaN where it has none. The rows are those of the first panel.
+        label: what the values are.
+    """
+    rows = list(next(iter(panels.values())))
+    figure.set_figheight(1.5 + 0.5 * len(rows))
+    drawn = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (panel, values) in zip(drawn, panels.items(), strict=True):
+        axes.axvline(0, color=mpl.rcParams["text.color"], lw=1)
+        for name, style in zip(rows, series_styles(), strict=False):
+            if name not in values:
+                continue
+            value, low, high = values[name]
+            ends = np.nan_to_num([[value - low], [high - value]])
+            axes.errorbar([value], [rows.index(name)], xerr=ends, **style, markersize=8)
+        axes.set_title(panel, loc="left")
+        axes.grid(visible=False, axis="y")
+    drawn[0].set_yticks(range(len(rows)), labels=rows)
+    drawn[0].set_ylim(len(rows) - 0.5, -0.5)
+    figure.supxlabel(label)
+
+
 def images_with_scores(figure: Figure, images: np.ndarray, titles: Sequence[str]) -> None:
     """A grid of images, each under what is said of it, such as label and predictions.
 

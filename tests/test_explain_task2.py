@@ -8,7 +8,7 @@ from keras import layers
 from scipy import stats
 
 from kdutils import analyses, explain_task2, models
-from kdutils.ledger import Ledger
+from kdutils.data.dataset import stratified_indices
 from kdutils.models.initialise import initialise
 
 RANDOM = np.random.default_rng(5)
@@ -108,9 +108,14 @@ def test_tiles_are_chosen_by_their_margin():
     assert set(explain_task2.chosen_tiles(log_odds[3:5], labels[3:5]).values()) == {0, 1}
 
 
+def explained(ledger, runs, **settings):
+    settings = {"count": 40, "points": 3, "draws": 2} | settings
+    return ledger.analyse(explain_task2.explanations, runs, "study", **settings).values
+
+
 @pytest.mark.usefixtures("two_classes")
 def test_chosen_tiles_are_recorded_with_the_maps_of_all_models(ledger, trainer):
-    found = ledger.analyse(explain_task2.maps_of_chosen_tiles, RUNS, "study").values
+    found = explained(ledger, RUNS)
     test = toy.read()[1]
     chooser = ledger.model(RUNS[-1])
     scores = chooser(test.images, training=False).numpy() @ [-1, 1]
@@ -120,13 +125,41 @@ def test_chosen_tiles_are_recorded_with_the_maps_of_all_models(ledger, trainer):
         assert tile["label"] == test.labels[tile["position"]]
         assert tile["group"] == str(test.groups[tile["position"]])
     images = test.images[list(chosen.values())]
-    for run, model in zip(RUNS, found["models"], strict=True):
+    for run, model in zip(RUNS, found["shown"], strict=True):
         for name in ("last", "finer"):
             expected = explain_task2.maps(ledger.model(run), images, 1, name)
             np.testing.assert_allclose(model[name], expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(
-        found["models"][-1]["log_odds"], scores[list(chosen.values())], rtol=1e-4, atol=1e-6
+        found["shown"][-1]["log_odds"], scores[list(chosen.values())], rtol=1e-4, atol=1e-6
     )
+
+
+@pytest.mark.usefixtures("two_classes")
+def test_maps_are_judged_on_a_stratified_sample_with_weights_as_they_were_trained(ledger, trainer):
+    found = explained(ledger, RUNS)
+    assert found["count"] == 40
+    test = toy.read()[1]
+    images = test.images[stratified_indices(test.labels, 40, seed=0)]
+    built = [ledger.model(run) for run in RUNS]
+    lost = [models.build(run.model, explain_task2.FRESH) for run in RUNS]
+    for name in ("last", "finer"):
+        expected = explain_task2.agreement(built, lost, images, 1, [name] * 3, draws=2)
+        assert_alike(found["agreement"][name], expected)
+        for model, measured in zip(built, found["deletion"], strict=True):
+            assert_alike(measured[name], explain_task2.deletion(model, images, 1, name, points=3))
+
+
+def assert_alike(found, expected):
+    """The same JSON up to rounding; the weights of both were drawn alike."""
+    expected = analyses.rounded(expected)
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        found, expected = list(found.values()), list(expected.values())
+    if isinstance(expected, list):
+        for one, other in zip(found, expected, strict=True):
+            assert_alike(one, other)
+    else:
+        assert found == (expected and pytest.approx(expected, rel=1e-3, abs=1e-5))
 
 
 def test_cells_are_deleted_from_the_highest_on():
@@ -138,8 +171,7 @@ def test_cells_are_deleted_from_the_highest_on():
     np.testing.assert_array_equal(most[0, 3:, :, 0], rows[3:])
 
 
-@pytest.mark.usefixtures("two_classes")
-def test_deletion_in_the_order_of_a_map_beats_chance(ledger, monkeypatch):
+def test_deletion_in_the_order_of_a_map_beats_chance(monkeypatch):
     """With cells of one pixel each, a linear network, and nothing in the place of a pixel."""
     model = small_network(0)
     identity = np.zeros((2, 2, 3, 4))
@@ -153,14 +185,11 @@ def test_deletion_in_the_order_of_a_map_beats_chance(ledger, monkeypatch):
         "logits": [head, np.zeros(2)],
     }.items():
         model.get_layer(name).set_weights(weights)
-    monkeypatch.setattr(Ledger, "model", lambda self, run: model)
     monkeypatch.setattr(explain_task2, "_blurred", np.zeros_like)
-    found = explain_task2.deletion(ledger, RUNS[:1], count=40, points=5)
-    assert found["count"] == 40
-    measured = analyses.rounded(found)["models"][0]
-    assert [measured[name]["cells"] for name in ("last", "finer")] == [2, 4]
-    for name in ("last", "finer"):
-        orders = measured[name]
+    images = RANDOM.integers(0, 256, (40, 4, 4, 1)).astype("uint8")
+    for name, cells in (("last", 2), ("finer", 4)):
+        orders = analyses.rounded(explain_task2.deletion(model, images, 1, name, points=5))
+        assert (orders["cells"], orders["fractions"]) == (cells, [0, 0.25, 0.5, 0.75, 1])
         for order in explain_task2.ORDERS:
             curve = orders[order]["curve"]
             assert len(curve) == 5
@@ -187,35 +216,36 @@ def test_correlations_are_those_of_ranks():
     assert np.isnan(explain_task2.correlations(first[:, :1, :1], second[:, :1, :1])).all()
 
 
-@pytest.mark.usefixtures("two_classes")
-def test_agreement_is_with_the_first_model_and_pairs_tiles(ledger, trainer):
-    runs = [*RUNS, RUNS[0]]
-    found = ledger.analyse(explain_task2.agreement, runs, "study", count=40, draws=2).values
-    assert found["count"] == 40
-    images = explain_task2._sample(explain_task2.training.load_data(RUNS[0]), 40)
+def test_agreement_is_with_the_first_model_and_pairs_tiles():
+    trained = [small_network(0) for _ in range(3)]
+    for seed, model in enumerate(trained):
+        initialise(model, seed)
+        for name in ("finer", "last"):  # so that no unit is silent, and no map constant
+            kernel, bias = model.get_layer(name).get_weights()
+            model.get_layer(name).set_weights([kernel, bias + 2])
+    lost = [known()] * 4
+    images = RANDOM.integers(0, 256, (30, 8, 8, 1)).astype("uint8")
     for name in ("last", "finer"):
-        maps = [explain_task2.maps(ledger.model(run), images, 1, name) for run in RUNS]
-        expected = [explain_task2.correlations(maps[0], each) for each in maps[1:]]
-        judged = found[name]
+        judged = explain_task2.agreement(
+            [*trained, trained[0]], lost, images, 1, [name] * 4, draws=2
+        )
+        maps = [explain_task2.maps(model, images, 1, name) for model in trained]
+        one, other = (explain_task2.correlations(maps[0], each) for each in maps[1:])
         means = [each["mean"] for each in judged["correlations"]]
-        np.testing.assert_allclose(means, [*np.nanmean(expected, axis=1), 1], rtol=1e-3, atol=1e-4)
-        difference = expected[0] - expected[1]
-        difference = difference[np.isfinite(difference)]
-        assert judged["difference"]["mean"] == pytest.approx(difference.mean(), rel=1e-3, abs=1e-4)
-        test = stats.ttest_1samp(difference, 0)
-        assert judged["p_value"] == pytest.approx(test.pvalue, rel=1e-2)
-        heads = np.array(judged["random_head"])
-        assert heads.shape == (4, 2)
-        assert heads[0, 0] != heads[0, 1]
-        model = ledger.model(RUNS[0])
-        head = keras.Model(model.get_layer("avg_pool").output, model.outputs[0])
+        np.testing.assert_allclose(means, [one.mean(), other.mean(), 1], rtol=1e-4)
+        assert judged["difference"]["mean"] == pytest.approx((one - other).mean())
+        assert judged["p_value"] == pytest.approx(stats.ttest_rel(one, other).pvalue)
+        heads = judged["random_head"]
+        assert heads[0] == heads[3] != heads[1]
+        assert heads[0][0] != heads[0][1]
+        before = trained[0].get_weights()
+        head = keras.Model(trained[0].get_layer("avg_pool").output, trained[0].outputs[0])
         initialise(head, explain_task2.FRESH + 1)
-        own = explain_task2.correlations(maps[0], explain_task2.maps(model, images, 1, name))
-        assert heads[0, 1] == pytest.approx(np.nanmean(own), abs=1e-4)
-        np.testing.assert_array_equal(heads[0], heads[3])
-        fresh = models.build("mnist_student", explain_task2.FRESH)
-        lost = explain_task2.correlations(maps[1], explain_task2.maps(fresh, images, 1, name))
-        assert judged["random_weights"][1]["mean"] == pytest.approx(np.nanmean(lost), abs=1e-4)
+        own = explain_task2.correlations(maps[0], explain_task2.maps(trained[0], images, 1, name))
+        assert heads[0][1] == pytest.approx(own.mean(), abs=1e-5)
+        trained[0].set_weights(before)
+        fresh = explain_task2.correlations(maps[1], explain_task2.maps(lost[1], images, 1, name))
+        assert judged["random_weights"][1]["mean"] == pytest.approx(fresh.mean(), abs=1e-5)
 
 
 @pytest.mark.usefixtures("two_classes")
@@ -225,19 +255,18 @@ def test_maps_of_one_cell_have_no_order(ledger, trainer, monkeypatch):
 
     for name in ("mnist_teacher", "mnist_student"):
         monkeypatch.setitem(models.NETWORKS, name, coarse)
-    found = ledger.analyse(explain_task2.agreement, RUNS, "study", count=10, draws=1).values
-    assert found["last"] == {
+    found = explained(ledger, RUNS, count=10, draws=1)
+    assert found["agreement"]["last"] == {
         "correlations": [None, None],
         "difference": None,
         "p_value": None,
         "random_head": [[None]] * 3,
         "random_weights": [None] * 3,
     }
-    assert found["finer"]["correlations"][0]["count"] > 1
-    deleted = ledger.analyse(explain_task2.deletion, RUNS, "study", count=10, points=3).values
-    last = deleted["models"][0]["last"]
+    assert found["agreement"]["finer"]["correlations"][0]["count"] > 1
+    last = found["deletion"][0]["last"]
     assert (last["cells"], last["most"]["p_value"], last["most"]["share"]) == (1, None, 0)
-    json.dumps([found, deleted], allow_nan=False)
+    json.dumps(found, allow_nan=False)
 
 
 @pytest.mark.parametrize("network", ["resnet50v2", "mobilenetv2"])

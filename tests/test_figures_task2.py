@@ -42,6 +42,25 @@ COURSES = {
 }
 CURVE = {1: [[0.90, 0.92], [0.95, 0.97]], 4: [[0.93, 0.93], [0.94, 0.98]]}
 TILES = np.random.default_rng(0).integers(0, 255, (5, 20, 20, 3)).astype("uint8")
+MAPS = np.random.default_rng(1).normal(size=(2, 3, 3))
+COLUMNS = {
+    "teacher": (MAPS, ["log-odds +3.1", "log-odds −0.2"]),
+    "student\nwithout KD": (np.zeros((2, 1, 1)), ["log-odds +0.0", "log-odds +0.0"]),
+}
+TILE_ROWS = ["complex stroma\nsurest", "stroma\nworst"]
+ORDERS = {
+    "most relevant first": [3, 1, 0],
+    "random order": [3, 2, 0],
+    "least relevant first": [3, 3, 0],
+}
+CURVES_OF_CELLS = {
+    "teacher": {"last, 3 × 3 cells": ORDERS, "finer, 6 × 6 cells": ORDERS},
+    "student with KD": {"last, 3 × 3 cells": ORDERS, "finer, 6 × 6 cells": ORDERS},
+}
+ESTIMATES = {
+    "last, 3 × 3 cells": {"with KD": (0.5, 0.4, 0.6), "without KD": (0.3, np.nan, np.nan)},
+    "finer, 6 × 6 cells": {"with KD": (-0.2, -0.3, -0.1)},
+}
 AGREEMENT = {
     "teacher": {7: [95, 96], 4: [70, 74]},
     "student": {7: [93, 95], 4: [68, 70]},
@@ -76,6 +95,14 @@ DRAWINGS = {
         "Temperature T",
         name="student\nwith KD",
     ),
+    "tile_maps": lambda f: figures_task2.tile_maps(
+        f, TILES[:2], TILE_ROWS, COLUMNS, ["stroma", "complex stroma"]
+    ),
+    "tile_maps without tiles": lambda f: figures_task2.tile_maps(
+        f, None, TILE_ROWS, COLUMNS, ["stroma", "complex stroma"]
+    ),
+    "cell_deletion": lambda f: figures_task2.cell_deletion(f, [0, 0.5, 1], CURVES_OF_CELLS),
+    "estimates": lambda f: figures_task2.estimates(f, ESTIMATES, "Rank correlation"),
     "images_with_scores": lambda f: figures_task2.images_with_scores(
         f, TILES, [f"complex stroma\nteacher 0.1{i}" for i in range(5)]
     ),
@@ -103,6 +130,42 @@ def words(figure):
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_words_are_large_enough_and_inside_the_figure(name):
     require_legible(DRAWINGS[name])
+
+
+def test_maps_stand_beside_their_tiles_on_one_scale_a_column():
+    figure = drawn("tile_maps")
+    assert {"for stroma", "for complex stroma", *TILE_ROWS} <= words(figure)
+    grid, _ = figure.subfigs
+    panels = np.reshape(grid.axes, (2, 3))
+    assert [axes.get_ylabel() for axes in panels[:, 0]] == TILE_ROWS
+    np.testing.assert_array_equal(panels[1, 0].images[0].get_array(), TILES[1])
+    np.testing.assert_array_equal(panels[1, 1].images[0].get_array(), MAPS[1])
+    limit = np.abs(MAPS).max()
+    assert {axes.images[0].get_clim() for axes in panels[:, 1]} == {(-limit, limit)}
+    alone, _ = drawn("tile_maps without tiles").subfigs
+    assert len(alone.axes) == 4
+
+
+def test_deletion_has_a_panel_a_network_and_layer_with_a_curve_an_order():
+    figure = drawn("cell_deletion")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        f"{network}: {layer}" for network in CURVES_OF_CELLS for layer in ESTIMATES
+    ]
+    for axes in figure.axes:
+        assert [list(line.get_ydata()) for line in axes.lines] == list(ORDERS.values())
+
+
+def test_estimates_have_their_intervals_and_may_be_missing():
+    figure = drawn("estimates")
+    last, finer = figure.axes
+    assert [label.get_text() for label in last.get_yticklabels()] == ["with KD", "without KD"]
+    widths = [
+        np.ptp(bar.get_segments()[0][:, 0])
+        for container in last.containers
+        for bar in container.lines[2]
+    ]
+    np.testing.assert_allclose(widths, [0.2, 0], atol=1e-9)
+    assert len(finer.containers) == 1
 
 
 def test_roc_curves_are_averaged_vertically_and_their_areas_over_folds():
