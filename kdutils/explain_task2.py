@@ -34,6 +34,11 @@ LAYERS = {
 side, 6 × 6 of a tile of 96 pixels."""
 
 ORDERS = ("most", "least", "random")
+DIFFERENCES = {
+    "separation": ("least", "most"),
+    "early": ("random", "most"),
+    "late": ("least", "random"),
+}
 BLUR = 1 / 8  # standard deviation, of the side of a tile: of 96 pixels 12, where a nucleus has 10
 AT_ONCE = 64  # tiles
 HEAD_INPUT = "avg_pool"
@@ -172,11 +177,11 @@ def deletion(
         points: Of each curve, from no cell to all of them.
 
     Returns:
-        `cells` a side; `fractions` of them, as the curves have them; and for each of `ORDERS` the
-        mean `curve` and the `area` under it, an interval over tiles. `most` and `least` also have a
-        `gain`, by how much the random order keeps more log-odds than the one or less than the
-        other, paired by tile, with its `p_value` in a t test and the `share` of tiles on which it
-        is above zero.
+        `cells` a side; `fractions` of them, as the curves have them; for each of `ORDERS` the mean
+        `curve` and the `area` under it, an interval over tiles; and differences of these areas,
+        paired by tile: `separation`, `least` less `most`, `early`, `random` less `most`, and
+        `late`, `least` less `random`. Of each there is the `interval`, the `p_value` of a t test,
+        and the `share` of tiles on which it is above zero, as it is where the map is right.
     """
     fractions = np.linspace(0, 1, points)
     blurred = _blurred(images)
@@ -196,12 +201,12 @@ def deletion(
         order: {"curve": each.mean(axis=0), "area": _interval(areas[order])}
         for order, each in curves.items()
     }
-    for order, better in (("most", 1), ("least", -1)):
-        gain = better * (areas["random"] - areas[order])
-        judged[order] |= {
-            "gain": _interval(gain),
-            "p_value": _p_value(gain),
-            "share": (gain > 0).mean(),
+    for name, (kept, lost) in DIFFERENCES.items():
+        difference = areas[kept] - areas[lost]
+        judged[name] = {
+            "interval": _interval(difference),
+            "p_value": _p_value(difference),
+            "share": (difference > 0).mean(),
         }
     return {"cells": relevance.shape[1], "fractions": fractions} | judged
 

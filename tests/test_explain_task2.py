@@ -198,12 +198,12 @@ def test_deletion_in_the_order_of_a_map_beats_chance(monkeypatch):
             assert orders[order]["area"]["mean"] == pytest.approx(
                 np.trapezoid(curve, dx=0.25), rel=1e-4
             )
-        for order, better in (("most", 1), ("least", -1)):
-            gain = better * (orders["random"]["area"]["mean"] - orders[order]["area"]["mean"])
-            assert orders[order]["gain"]["mean"] == pytest.approx(gain, rel=1e-3)
-            assert orders[order]["gain"]["low"] > 0
-            assert orders[order]["p_value"] < 0.001
-            assert orders[order]["share"] > 0.5
+        for name, (kept, lost) in explain_task2.DIFFERENCES.items():
+            difference = orders[kept]["area"]["mean"] - orders[lost]["area"]["mean"]
+            assert orders[name]["interval"]["mean"] == pytest.approx(difference, rel=1e-3)
+            assert orders[name]["interval"]["low"] > 0
+            assert orders[name]["p_value"] < 0.001
+            assert orders[name]["share"] > 0.5
 
 
 def test_correlations_are_those_of_ranks():
@@ -263,7 +263,7 @@ def test_maps_of_one_cell_have_no_order(ledger, trainer, monkeypatch):
     }
     assert found["agreement"]["finer"]["correlations"][0]["count"] > 1
     last = found["deletion"][0]["last"]
-    assert (last["cells"], last["most"]["p_value"], last["most"]["share"]) == (1, None, 0)
+    assert (last["cells"], last["early"]["p_value"], last["early"]["share"]) == (1, None, 0)
     json.dumps(found, allow_nan=False)
 
 
