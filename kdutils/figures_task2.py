@@ -418,15 +418,18 @@ def cell_deletion(
         fractions: of the cells, 0 to 1.
         curves: for every model, in rows, for every layer, in columns, the curve of each order.
     """
-    figure.set_figheight(2.1 * len(curves) + 1.2)
+    figure.set_figheight(2 * len(curves) + 1.2)
     wide = max(len(layers) for layers in curves.values())
     panels = figure.subplots(len(curves), wide, sharex=True, sharey="row", squeeze=False)
     for row, (model, layers) in zip(panels, curves.items(), strict=True):
+        row[0].set_ylabel(model)
         for axes, (layer, orders) in zip(row, layers.items(), strict=True):
             for (order, heights), style in zip(orders.items(), series_styles(), strict=False):
                 axes.plot(fractions, heights, **style, markersize=5, label=order)
-            axes.set_title(f"{model}: {layer}", loc="left")
-    panels[0, 0].set_xlim(-0.02, 1.02)
+            if model == next(iter(curves)):
+                axes.set_title(layer, loc="left")
+    panels[0, 0].set(xlim=(-0.02, 1.02), xticks=[0, 0.25, 0.5, 0.75, 1])
+    panels[0, 0].xaxis.set_major_formatter("{x:g}")
     figure.supxlabel("Fraction of the cells that are blurred")
     figure.supylabel("Log-odds of the predicted class")
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)

@@ -55,7 +55,7 @@ ORDERS = {
 }
 CURVES_OF_CELLS = {
     "teacher": {"last, 3 × 3 cells": ORDERS, "finer, 6 × 6 cells": ORDERS},
-    "student with KD": {"last, 3 × 3 cells": ORDERS, "finer, 6 × 6 cells": ORDERS},
+    "student\nwithout KD": {"last, 3 × 3 cells": ORDERS, "finer, 6 × 6 cells": ORDERS},
 }
 ESTIMATES = {
     "last, 3 × 3 cells": {"with KD": (0.5, 0.4, 0.6), "without KD": (0.3, np.nan, np.nan)},
@@ -148,9 +148,9 @@ def test_maps_stand_beside_their_tiles_on_one_scale_a_column():
 
 def test_deletion_has_a_panel_a_network_and_layer_with_a_curve_an_order():
     figure = drawn("cell_deletion")
-    assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        f"{network}: {layer}" for network in CURVES_OF_CELLS for layer in ESTIMATES
-    ]
+    panels = np.reshape(figure.axes, (2, 2))
+    assert [axes.get_title(loc="left") for axes in panels[0]] == list(ESTIMATES)
+    assert [axes.get_ylabel() for axes in panels[:, 0]] == list(CURVES_OF_CELLS)
     for axes in figure.axes:
         assert [list(line.get_ydata()) for line in axes.lines] == list(ORDERS.values())
 
