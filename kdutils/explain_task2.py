@@ -122,7 +122,7 @@ def explanations(ledger: Ledger, runs: Sequence[Run], count: int, points: int, d
     layers = [LAYERS[run.model.partition("_")[0]] for run in runs]
     chosen = chosen_tiles(_log_odds(built[2], test.images, positive), labels)
     images = test.images[list(chosen.values())]
-    untrained = [models.build(run.model, FRESH) for run in runs]
+    fresh = {name: models.build(name, FRESH) for name in {run.model for run in runs}}
     judged_on = test.images[stratified_indices(test.labels, min(count, len(test)), seed=0)]
     return {
         "tiles": [
@@ -148,7 +148,7 @@ def explanations(ledger: Ledger, runs: Sequence[Run], count: int, points: int, d
         "agreement": {
             name: agreement(
                 built,
-                untrained,
+                [fresh[run.model] for run in runs],
                 judged_on,
                 positive,
                 [known[name] for known in layers],
