@@ -188,9 +188,12 @@ def protocols(track: str, folds: Sequence[int], **common) -> list[Protocol]:
     Args:
         track: A name in `kdutils.data.tracks.TRACKS`, or "auto".
         folds: Numbers of folds.
-        common: Further arguments of `Protocol`; sizes of 0 take all images.
+        common: Further arguments of `Protocol`. Sizes of 0 take all images. `initial` may also be
+            "auto", for tissue where the track has a source task and ImageNet where it has none.
     """
     name = tracks.resolve(track)
+    if common.get("initial") == "auto":
+        common["initial"] = "tissue" if tracks.source(name) else "imagenet"
     for size in ("train_size", "source_size"):
         common[size] = common.get(size) or None
     known = tracks.folds(name)

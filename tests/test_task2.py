@@ -201,6 +201,12 @@ def test_a_track_without_folds_has_one_protocol():
     assert (one.fold, one.train_size, one.source_size) == (None, None, 200)
 
 
+def test_what_a_track_starts_from_follows_from_what_it_has():
+    for track, initial in (("kather", "tissue"), ("synthetic", "tissue"), ("mhist", "imagenet")):
+        assert task2.protocols(track, [0], size=96, initial="auto")[0].initial == initial
+    assert task2.protocols("kather", [0], size=96, initial="random")[0].initial == "random"
+
+
 @pytest.mark.parametrize("name", bench_task2.BENCH)
 def test_methods_on_features_act_in_fine_tuning_alone(name):
     settings = task2.Settings(CUT)
