@@ -217,11 +217,15 @@ def test_correlations_are_those_of_ranks():
 
 
 def test_agreement_is_with_the_first_model_and_pairs_tiles():
-    trained = [small_network(0) for _ in range(3)]
-    for model in trained:
-        model.set_weights([RANDOM.normal(size=each.shape) for each in model.get_weights()])
-    lost = [known()] * 4
-    images = RANDOM.integers(0, 256, (30, 8, 8, 1)).astype("uint8")
+    random = np.random.default_rng(0)
+    *trained, fresh = (small_network(0, finest=2) for _ in range(4))
+    for model in (*trained, fresh):
+        # Biases above zero: a layer whose units are all off has maps that are all alike.
+        model.set_weights(
+            [random.normal(2 * (each.ndim == 1), size=each.shape) for each in model.get_weights()]
+        )
+    lost = [fresh] * 4
+    images = random.integers(0, 256, (30, 16, 16, 1)).astype("uint8")
     for name in ("last", "finer"):
         judged = explain_task2.agreement(
             [*trained, trained[0]], lost, images, 1, [name] * 4, draws=2
