@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
-from kdutils import bench, data, explain, methods, models, task1, training
+from kdutils import bench, bench_task2, data, explain, methods, models, task1, task2, training
 from kdutils.data import views
 from kdutils.provenance import lineage
 
@@ -32,6 +32,18 @@ NOT_ON_THE_BENCH = [
     ),
 ]
 
+TISSUE = task2.Protocol(
+    "synthetic",
+    None,
+    32,
+    head_epochs=1,
+    fine_epochs=1,
+    source_epochs=1,
+    batch_size=16,
+    train_size=32,
+    source_size=32,
+)
+
 
 def small_runs():
     """Small runs of every method, each after those that it rests on.
@@ -41,6 +53,11 @@ def small_runs():
     """
     entries = bench.BENCH.values()
     students = [entry.student(SMALL, 0, None, **entry.candidates[-1]) for entry in entries]
+    settings = task2.Settings()
+    students += [
+        student(TISSUE, 0, settings) for student in bench_task2.entries("synthetic").values()
+    ]
+    students += [TISSUE.student(0, settings, "random"), TISSUE.choosing().student(0, settings)]
     runs = [each for run in (*students, *NOT_ON_THE_BENCH) for each in lineage(run)]
     if lacking := sorted(methods.METHODS.keys() - {run.method for run in runs}):
         sys.exit(f"no run here trains by {', '.join(lacking)}: add one in {__file__}")

@@ -12,6 +12,7 @@ features changes anything. Their first phase is the plain student's.
 from collections.abc import Callable
 from dataclasses import replace
 
+from kdutils import data
 from kdutils.runs import Run
 from kdutils.task2 import STUDENT, TEACHER, Protocol, Settings
 
@@ -69,6 +70,33 @@ def _subclasses(protocol, seed, settings):
     )
 
 
+def _known_subclasses(protocol, seed, settings):
+    teacher = protocol.teacher(seed, settings)
+    teacher = _on_votes(replace(teacher, model=f"{TEACHER}_4"))
+    return protocol.trained(
+        f"{STUDENT}_2x2",
+        seed,
+        settings.cuts[STUDENT],
+        method="known_subclass",
+        options=SOFT,
+        teacher=teacher,
+    )
+
+
+def _on_votes(run: Run) -> Run:
+    """A training of one or two phases, in the four classes that votes make of two."""
+    of_two = run.data
+    changed = {"model": run.model, "data": f"{of_two}_votes"}
+    if run.init is not None and run.init.data == of_two:
+        return replace(run, **changed, init=replace(run.init, **changed))
+    return replace(run, **changed)
+
+
+def _voted(protocol, seed, settings):
+    cut = settings.cuts[STUDENT]
+    return protocol.trained(STUDENT, seed, cut, method="votes", options={"alpha": SOFT["alpha"]})
+
+
 BENCH: dict[str, Callable[[Protocol, int, Settings], Run]] = {
     "no KD": _plain,
     "label smoothing": _smoothed,
@@ -95,3 +123,14 @@ BENCH: dict[str, Callable[[Protocol, int, Settings], Run]] = {
     ),
 }
 """By the name on the page: `student(protocol, seed, settings)` with all that it rests on."""
+
+WITH_VOTES: dict[str, Callable[[Protocol, int, Settings], Run]] = {
+    "known subclasses (SKD)": _known_subclasses,
+    "votes": _voted,
+}
+"""Likewise, on tracks whose tiles several annotators judged: `mhist` and `synthetic`."""
+
+
+def entries(track: str) -> dict[str, Callable[[Protocol, int, Settings], Run]]:
+    """The bench of a track, see `kdutils.data.tracks`: with votes only where there are any."""
+    return BENCH | (WITH_VOTES if f"{track}_votes" in data.DATASETS else {})

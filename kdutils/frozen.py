@@ -10,6 +10,7 @@ import numpy as np
 from kdutils.data import Part
 from kdutils.models.taps import tapped
 from kdutils.paths import replaced_atomically
+from kdutils.predicting import predict
 
 
 def outputs(
@@ -40,7 +41,7 @@ def outputs(
         name.update(str(part.images.shape).encode() + part.images.tobytes())
         path = folder and folder / f"{name.hexdigest()[:32]}.npy"
         if path is None or not path.exists():
-            values = below.predict(part.images, batch_size=batch, verbose=0)[cut]
+            values = predict(below, part.images, batch)[cut]
             values = np.asarray(values, "float32")
             if path is not None:
                 with replaced_atomically(path) as temporary, temporary.open("wb") as file:

@@ -16,11 +16,11 @@ from kdutils import methods, models
 from kdutils.runs import Run, digest
 
 SAME_BITS = {
-    "kdutils.training": ("a5ea63f634ec636c", "f0b4ddd9c712e850"),
+    "kdutils.training": ("de928d8383c373c5", "f0b4ddd9c712e850"),
     "kdutils.data.views": ("b8bfc9681490d13a", "d268b793a3397751"),
     "kdutils.methods.checks": ("2dd97aab37298886", "04668f97bfb9e1a7"),
     "kdutils.methods.contrastive": ("76465f67bb2928e6", "96fe41a4131eb06e"),
-    "kdutils.methods.distiller": ("d113baa75c9967ba", "d6a4b3cb4c785d39"),
+    "kdutils.methods.distiller": ("d4e902de0aaf5f94", "d6a4b3cb4c785d39"),
     "kdutils.methods.extractive": ("dd4e612e4cfdadf5", "28417fcc8369cc9b"),
     "kdutils.methods.fitnets": ("c48d77c9b6ca3dbc", "6e2359d4b8c90c60"),
     "kdutils.methods.geometry": ("9d8c144c418ea91b", None),
@@ -65,7 +65,9 @@ def code_digest(run: Run) -> str:
         if each.views is not None:
             names.add("kdutils.data.views")
         if models.cuts(each.model):
-            names |= {f"kdutils.{each}" for each in ("binary", "data.tiles", "frozen")}
+            names |= {
+                f"kdutils.{each}" for each in ("binary", "data.tiles", "frozen", "predicting")
+            }
             names |= {"kdutils.models.taps", "kdutils.models.transfer"}
     digests = {name: module_digest(name) for name in sorted(names)}
     return digest({name: each for name, each in digests.items() if each is not None})

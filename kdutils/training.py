@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import softmax
 
 from kdutils import binary, data, frozen, methods, metrics, models, provenance
-from kdutils.data import views
+from kdutils.data import views, votes
 from kdutils.methods.distiller import Distiller
 from kdutils.models.taps import tapped
 from kdutils.models.transfer import (
@@ -25,6 +25,7 @@ from kdutils.models.transfer import (
     with_fixed_statistics,
 )
 from kdutils.paths import replaced_atomically
+from kdutils.predicting import predict, traced_in_vain
 from kdutils.runs import Record, Run, pack, pack_scores
 
 PREDICTION_BATCH = 1000
@@ -77,7 +78,7 @@ def said_by(speaking: keras.Model, part: data.Part) -> Outputs:
 
     Over several parts it is traced once, which takes a deep network longer than to run.
     """
-    values = speaking.predict(part.images, batch_size=_at_a_time(part), verbose=0)
+    values = predict(speaking, part.images, _at_a_time(part))
     # In half precision NumPy could neither store them nor compute with them.
     return Outputs(part.ids, {tap: np.asarray(value, "float32") for tap, value in values.items()})
 
@@ -131,6 +132,8 @@ def train(
             f"{run.batch_size}; lower batch_size or raise train_size"
         )
     method = methods.build(run.method, dict(run.options))
+    if method.reads_votes:
+        teacher = [shares_of_annotators(run, dataset.train)] * len(views.of(run.views))
     student = _initial(run, initial)
     trained, below = student, None
     if run.frozen is not None:
@@ -148,6 +151,7 @@ def train(
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         # On a CPU, XLA is several times slower than oneDNN here; JAX knows no other way.
         jit_compile=keras.backend.backend() == "jax",
+        run_eagerly=traced_in_vain(trained, steps * run.epochs),
     )
     distiller.optimizer.build(distiller.trainable_variables)
     code = provenance.code_digest(run)
@@ -180,7 +184,7 @@ def train(
             put_back(trained, student)
         if dataset.validation is not None:
             held_out = dataset.validation
-            logits = student.predict(held_out.images, batch_size=_at_a_time(held_out), verbose=0)
+            logits = predict(student, held_out.images, _at_a_time(held_out))
             scores = _scores(logits, dataset, held_out)
             names = [name for name in ("accuracy", "nll", "roc_auc") if name in scores]
             latest |= {f"val_{name}": scores[name] for name in names}
@@ -203,6 +207,18 @@ def _initial(run: Run, initial: keras.Model | None) -> keras.Model:
     elif run.weights:
         load_imagenet(student)
     return with_fixed_statistics(student) if run.pretrained else student
+
+
+def shares_of_annotators(run: Run, part: data.Part) -> Outputs:
+    """What annotators say of images, in the place of a teacher: the same of every view.
+
+    Raises:
+        TrainingError: The images have no votes.
+    """
+    try:
+        return Outputs(part.ids, {"votes": votes.shares(part)})
+    except ValueError as error:
+        raise TrainingError(f"{run.label}: {error}") from None
 
 
 def in_all_views(run: Run, part: data.Part) -> Iterator[data.Part]:

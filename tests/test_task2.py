@@ -219,3 +219,19 @@ def test_methods_on_features_act_in_fine_tuning_alone(name):
         assert heads == [PROTOCOL.student(0, settings).init]
     assert run.frozen == CUT[task2.STUDENT]
     assert run.epochs == 25
+
+
+def test_votes_teach_where_there_are_any():
+    assert set(bench_task2.WITH_VOTES).isdisjoint(bench_task2.entries("kather"))
+    protocol = task2.Protocol("synthetic", None, 64)
+    settings = task2.Settings(CUT)
+    run = bench_task2.entries("synthetic")["known subclasses (SKD)"](protocol, 0, settings)
+    assert (run.model, run.data) == ("mobilenetv2_2x2", "synthetic")
+    taught = [run.teacher, run.teacher.init]
+    assert {(each.model, each.data) for each in taught} == {("resnet50v2_4", "synthetic_votes")}
+    assert run.teacher.init.init == protocol.source(task2.TEACHER)
+    one_phase = replace(protocol, initial="random")
+    run = bench_task2.entries("synthetic")["known subclasses (SKD)"](one_phase, 0, settings)
+    assert (run.teacher.data, run.teacher.init) == ("synthetic_votes", None)
+    run = bench_task2.entries("synthetic")["votes"](protocol, 0, settings)
+    assert (run.method, run.teacher) == ("votes", None)

@@ -48,7 +48,9 @@ DATASETS = {
     "kather": "kdutils.data.kather",
     "kather_source": "kdutils.data.kather_source",
     "kather_tiles": "kdutils.data.kather_tiles",
+    "mhist_votes": "kdutils.data.mhist_votes",
     "synthetic": "kdutils.data.synthetic",
+    "synthetic_votes": "kdutils.data.synthetic_votes",
     "synthetic_source": "kdutils.data.synthetic_source",
 }
 
@@ -97,7 +99,7 @@ def load(
     _check_size(name, module, size)
     _check_parts(name, module, validation, train_size, split_seed, fold)
     if hasattr(module, "derive"):
-        return module.derive(load(module.BASE, validation, train_size, split_seed))
+        return module.derive(load(module.BASE, validation, train_size, split_seed, size=size))
     if fold is None:
         train, test = _read(module, size)
         held_out = None

@@ -39,7 +39,7 @@ COLUMNS = (
     "Partition",
 )
 PARTITIONS = ("train", "test")
-MAJORITY = 4  # of 7 votes
+ANNOTATORS, MAJORITY = 7, 4
 
 OBTAIN = (
     "MHIST is obtained by filling in the form at https://bmirds.github.io/MHIST/#accessing-dataset;"

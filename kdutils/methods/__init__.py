@@ -22,6 +22,7 @@ from kdutils.methods.subclass import (
     SubclassDistillation,
     SubclassTeaching,
 )
+from kdutils.methods.votes import VoteTargets
 
 METHODS: dict[str | None, type[Method]] = {
     None: Supervised,
@@ -43,6 +44,7 @@ METHODS: dict[str | None, type[Method]] = {
     "decoupled": DecoupledDistillation,
     "dist": RelationsOfPredictions,
     "standardized": StandardizedDistillation,
+    "votes": VoteTargets,
 }
 
 

@@ -18,6 +18,8 @@ class Method(keras.layers.Layer):
     """Layers of the teacher whose outputs the method reads, see `kdutils.models.taps`."""
     student_taps: tuple[str, ...] = ("logits",)
     """Layers of the student whose outputs the method reads, likewise."""
+    reads_votes: bool = False
+    """Whether `terms` is given the shares of annotators, `(B, C)`, as the teacher's `votes`."""
     term_names: tuple[str, ...] = ("hard",)
     """Names of the loss terms, under which the history keeps them."""
 

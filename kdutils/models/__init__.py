@@ -26,12 +26,14 @@ NETWORKS = {
     "mobilenetv2": functools.partial(network, name="mobilenetv2"),
     "resnet50v2_6": functools.partial(network, name="resnet50v2", classes=6),
     "mobilenetv2_6": functools.partial(network, name="mobilenetv2", classes=6),
+    "resnet50v2_4": functools.partial(network, name="resnet50v2", classes=4),
     "resnet50v2_2x2": functools.partial(network, name="resnet50v2", subclasses=2),
     "mobilenetv2_2x2": functools.partial(network, name="mobilenetv2", subclasses=2),
     "resnet50v2_2x5": functools.partial(network, name="resnet50v2", subclasses=5),
     "mobilenetv2_2x5": functools.partial(network, name="mobilenetv2", subclasses=5),
 }
-"""`2x5` is two classes with five subclasses each; `6` are the classes of the source task."""
+"""`2x5` is two classes with five subclasses each; `6` are the classes of the source task, `4` those
+that votes make of two."""
 
 
 def cuts(name: str) -> tuple[str, ...]:

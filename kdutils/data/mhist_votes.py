@@ -1,0 +1,22 @@
+"""The tiles of `kdutils.data.mhist` in four classes, by what the votes were and how clear."""
+
+from kdutils.data import mhist, votes
+from kdutils.data.dataset import Dataset
+from kdutils.data.mhist import SIZE, TRAIN_SIZE, status
+from kdutils.data.votes import AGREEMENT
+
+__all__ = ["BASE", "CLASSES", "POSITIVE", "SIZE", "TRAIN_SIZE", "derive", "fingerprint", "status"]
+
+BASE = "mhist"
+CLASSES = AGREEMENT
+POSITIVE = None
+
+
+def derive(tiles: Dataset) -> Dataset:
+    """Returns the same tiles in the same parts, see `kdutils.data.votes.by_agreement`."""
+    return votes.by_agreement(tiles, "mhist_votes", fingerprint())
+
+
+def fingerprint() -> str:
+    """Returns that of the tiles, with how their votes are cut into classes."""
+    return f"{mhist.fingerprint()}-{votes.DISSENTERS}"
