@@ -2,11 +2,9 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from kdutils import data, training
 from kdutils.autodiff import gradients
 from kdutils.methods.distiller import hard_loss
 from kdutils.methods.votes import VoteTargets, vote_loss
-from kdutils.runs import Run
 
 RANDOM = np.random.default_rng(53)
 LOGITS = RANDOM.normal(size=(6, 2)) * 3
@@ -41,28 +39,3 @@ def test_terms_and_their_weights():
 def test_impossible_weights_are_refused():
     with pytest.raises(ValueError, match="alpha has to lie between"):
         VoteTargets(1.5)
-
-
-TAUGHT_BY_VOTES = Run(
-    "mobilenetv2",
-    data="synthetic",
-    method="votes",
-    options={"alpha": 0.5},
-    size=32,
-    train_size=32,
-    views="turns",
-    epochs=1,
-    batch_size=16,
-)
-
-
-def test_a_student_learns_from_the_votes_of_its_images():
-    record, _ = training.train(TAUGHT_BY_VOTES)
-    soft, hard = (record.history[term][0] for term in VoteTargets.term_names)
-    assert record.history["loss"][0] == pytest.approx((soft + hard) / 2, rel=1e-5)
-
-
-def test_images_without_votes_are_refused_by_name():
-    part = data.load("synthetic_source", size=16).train
-    with pytest.raises(training.TrainingError, match="have no votes"):
-        training.shares_of_annotators(TAUGHT_BY_VOTES, part)

@@ -140,7 +140,9 @@ def test_a_network_learns_and_stays_what_it_is(name):
 
 def test_all_methods_are_tried_here():
     without_votes = {name for name, each in methods.METHODS.items() if not each.reads_votes}
-    missing = sorted(without_votes - STUDENTS.keys())  # those with votes: see test_votes.py
+    missing = sorted(
+        without_votes - STUDENTS.keys()
+    )  # those with votes: see tests/test_training_by_votes.py
     assert not missing, f"add the settings of {', '.join(missing)} to STUDENTS in {__file__}"
 
 
