@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from kdutils import data
 from kdutils.runs import Run
-from kdutils.task2 import STUDENT, TEACHER, Protocol, Settings
+from kdutils.task2 import STUDENT, TEACHER, Protocol, Settings, in_all_phases
 
 SUBCLASSES = "2x5"
 HINT_EPOCHS = 5
@@ -60,36 +60,15 @@ def _subclasses(protocol, seed, settings):
         method="subclass_teaching",
         options={"beta": 0.1, "temperature": 1.0},
     )
-    return protocol.trained(
-        f"{STUDENT}_{SUBCLASSES}",
-        seed,
-        settings.cuts[STUDENT],
-        method="subclass",
-        options=SOFT,
-        teacher=teacher,
-    )
+    taught = {"method": "subclass", "options": SOFT, "teacher": teacher}
+    return protocol.trained(f"{STUDENT}_{SUBCLASSES}", seed, settings.cuts[STUDENT], **taught)
 
 
 def _known_subclasses(protocol, seed, settings):
-    teacher = protocol.teacher(seed, settings)
-    teacher = _on_votes(replace(teacher, model=f"{TEACHER}_4"))
-    return protocol.trained(
-        f"{STUDENT}_2x2",
-        seed,
-        settings.cuts[STUDENT],
-        method="known_subclass",
-        options=SOFT,
-        teacher=teacher,
-    )
-
-
-def _on_votes(run: Run) -> Run:
-    """A training of one or two phases, in the four classes that votes make of two."""
-    of_two = run.data
-    changed = {"model": run.model, "data": f"{of_two}_votes"}
-    if run.init is not None and run.init.data == of_two:
-        return replace(run, **changed, init=replace(run.init, **changed))
-    return replace(run, **changed)
+    of_four = {"model": f"{TEACHER}_4", "data": f"{protocol.track}_votes"}
+    teacher = in_all_phases(protocol.teacher(seed, settings), **of_four)
+    taught = {"method": "known_subclass", "options": SOFT, "teacher": teacher}
+    return protocol.trained(f"{STUDENT}_2x2", seed, settings.cuts[STUDENT], **taught)
 
 
 def _voted(protocol, seed, settings):

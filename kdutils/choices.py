@@ -7,12 +7,13 @@ folds would have seen test images.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from kdutils import task2
 from kdutils.runs import Record, Run
 from kdutils.task2 import STUDENT, TEACHER, Protocol, Settings
 
 CUTS = {
-    TEACHER: ("conv4_block6_out", "conv3_block4_out"),
-    STUDENT: ("block_12_add", "block_5_add"),
+    TEACHER: (task2.CUTS[TEACHER], "conv3_block4_out"),
+    STUDENT: (task2.CUTS[STUDENT], "block_5_add"),
 }
 TEMPERATURES = (1, 2, 4, 16, 32, 64)
 ALPHAS = (0.1, 0.5, 0.9)

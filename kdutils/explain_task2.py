@@ -16,14 +16,14 @@ from dataclasses import asdict
 
 import keras
 import numpy as np
-from keras import ops
 from scipy import ndimage, stats
 
 from kdutils import binary, explain, models, training
 from kdutils.data.dataset import stratified_indices
-from kdutils.evaluation import mean_interval
+from kdutils.evaluation import mean_interval, rank_correlations
 from kdutils.ledger import Ledger
 from kdutils.models.initialise import initialise
+from kdutils.predicting import predict
 from kdutils.runs import Run
 
 LAYERS = {
@@ -64,7 +64,7 @@ def maps(model: keras.Model, images: np.ndarray, positive: int, layer: str) -> n
 
 
 def _features(model, images, layer):
-    return _called(keras.Model(model.inputs[0], model.get_layer(layer).output), images)
+    return predict(keras.Model(model.inputs[0], model.get_layer(layer).output), images, AT_ONCE)
 
 
 def _weighed(model, features, positive, layer):
@@ -275,10 +275,7 @@ def correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Returns:
         `(N,)`, from -1 to 1; NaN where a map is constant, as one of a single cell is.
     """
-    ranks = [stats.rankdata(each.reshape(len(each), -1), axis=1) for each in (first, second)]
-    one, other = (each - each.mean(axis=1, keepdims=True) for each in ranks)
-    with np.errstate(invalid="ignore"):
-        return (one * other).sum(axis=1) / np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
+    return rank_correlations(*(each.reshape(len(each), -1) for each in (first, second)))
 
 
 def _interval(values):
@@ -317,12 +314,4 @@ def _deleted(ranked, sides, fractions):
 
 
 def _log_odds(model, images, positive):
-    return binary.scores(_called(model, images), positive)
-
-
-def _called(model, images):
-    # Called and not traced: to trace a deep network takes longer than to run it on so few tiles.
-    starts = range(AT_ONCE, len(images), AT_ONCE)
-    return np.concatenate(
-        [ops.convert_to_numpy(model(batch, training=False)) for batch in np.split(images, starts)]
-    )
+    return binary.scores(predict(model, images, AT_ONCE), positive)

@@ -24,6 +24,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator
@@ -781,11 +782,23 @@ def explanation_grid(
     for axes in panels.flat:
         axes.set(xticks=[], yticks=[])
         axes.grid(visible=False)
-    axes = bar.subplots()
-    scale = bar.colorbar(shown, cax=axes, orientation="horizontal", ticks=[-limit, 0, limit])
-    words = scale.ax.set_xticklabels(["against the class", "nothing", "for the class"])
-    words[0].set_ha("left")
-    words[-1].set_ha("right")
+    signed_scale(bar, shown, ["against the class", "nothing", "for the class"])
+
+
+def signed_scale(figure: Figure, shown: AxesImage, words: Sequence[str]) -> None:
+    """A bar that tells what the colours of a map about zero mean.
+
+    Args:
+        figure: where to draw, and nothing else there.
+        shown: a map whose scale is symmetric about zero.
+        words: for the lowest value, for zero and for the highest.
+    """
+    limit = shown.norm.vmax
+    ticks = [-limit, 0, limit]
+    scale = figure.colorbar(shown, cax=figure.subplots(), orientation="horizontal", ticks=ticks)
+    low, _, high = scale.ax.set_xticklabels(words)
+    low.set_ha("left")
+    high.set_ha("right")
     scale.outline.set_visible(False)
 
 

@@ -19,7 +19,13 @@ from matplotlib.figure import Figure
 from sklearn import metrics
 
 from kdutils.evaluation import mean_interval
-from kdutils.figures import error_bars, label_right, reliability_diagram, series_styles
+from kdutils.figures import (
+    error_bars,
+    label_right,
+    reliability_diagram,
+    series_styles,
+    signed_scale,
+)
 from kdutils.folds import over_folds
 
 RATES = np.linspace(0, 1, 201)
@@ -397,13 +403,7 @@ def tile_maps(
     for axes in panels.flat:
         axes.set(xticks=[], yticks=[])
         axes.grid(visible=False)
-    axes = bar.subplots()
-    scale = bar.colorbar(shown, cax=axes, orientation="horizontal", ticks=[-limit, 0, limit])
-    ends = (f"for {classes[0]}", "nothing", f"for {classes[1]}")
-    words = scale.ax.set_xticklabels(ends)
-    words[0].set_ha("left")
-    words[-1].set_ha("right")
-    scale.outline.set_visible(False)
+    signed_scale(bar, shown, [f"for {classes[0]}", "nothing", f"for {classes[1]}"])
 
 
 def cell_deletion(

@@ -13,9 +13,8 @@ SLOWER = 0.1
 """Of these rates while the base is fine-tuned, as assigned."""
 SETTLING = "cosine"
 """How the rate falls where batch normalisation is trained. Its stored statistics are those of the
-last few steps; while the weights still move as fast as ever these do not fit, and which epoch is
-the last decides: at a constant rate ResNet50V2 went from 92 % to 56 % of the source task's held-out
-tiles from one epoch to the next."""
+last few steps; while the weights still move as fast as ever these do not fit them, and the accuracy
+on held-out tiles jumps from one epoch to the next."""
 HEAD = "avg_pool"
 """The cut below which nothing is trained while the head is: all of the base."""
 
@@ -200,13 +199,21 @@ def protocols(track: str, folds: Sequence[int], **common) -> list[Protocol]:
     return [Protocol(name, fold, **common) for fold in (known if None in known else folds)]
 
 
-def on_random_tiles(run: Run) -> Run:
-    """The same training on Kather's tiles dealt at random, see `kdutils.data.kather_tiles`.
+def in_all_phases(run: Run, **changes) -> Run:
+    """The same training with fields changed in each of its phases, one or two.
 
     Args:
-        run: A training of both phases on `kather`; what its base was trained on stays as it is.
+        run: A training on the track; what its base was trained on stays as it is.
+        changes: Fields of `kdutils.runs.Run`, `data` or others.
     """
-    return replace(run, data="kather_tiles", init=replace(run.init, data="kather_tiles"))
+    if run.init is not None and run.init.data == run.data:
+        changes["init"] = replace(run.init, **changes)
+    return replace(run, **changes)
+
+
+def on_random_tiles(run: Run) -> Run:
+    """The same training on Kather's tiles dealt at random, see `kdutils.data.kather_tiles`."""
+    return in_all_phases(run, data="kather_tiles")
 
 
 def with_early_stopped(student: Run, teacher_epochs: int, stop_epoch: int) -> Run:

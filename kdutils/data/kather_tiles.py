@@ -12,6 +12,7 @@ import numpy as np
 from kdutils.data import kather
 from kdutils.data.dataset import Part
 from kdutils.data.kather import CLASSES, POSITIVE, SIZE, TILES, at_size, status
+from kdutils.data.slides import apart
 
 __all__ = [
     "CLASSES",
@@ -56,11 +57,7 @@ class Deal:
             dealt[found] = np.arange(len(found)) % self.of
         tested = dealt == self.number
         held_out = (dealt == (self.number + 1) % self.of) & bool(validation)
-        return (
-            tiles.take(np.flatnonzero(~(tested | held_out))),
-            tiles.take(np.flatnonzero(held_out)) if validation else None,
-            tiles.take(np.flatnonzero(tested)),
-        )
+        return apart(tiles, tested, held_out)
 
     def train_size(self, tiles: Mapping[str, Sequence[int]], validation: int) -> int:
         """Returns the number of tiles to train on, which `cut` leaves.

@@ -35,11 +35,7 @@ class Fold:
         tested, held_out = (
             np.isin(tiles.groups, slides) for slides in (self.test, self._held_out(validation))
         )
-        return (
-            tiles.take(np.flatnonzero(~(tested | held_out))),
-            tiles.take(np.flatnonzero(held_out)) if validation else None,
-            tiles.take(np.flatnonzero(tested)),
-        )
+        return apart(tiles, tested, held_out)
 
     def train_size(self, tiles: Mapping[str, Sequence[int]], validation: int) -> int:
         """Returns the number of tiles to train on, which `cut` leaves.
@@ -58,3 +54,18 @@ class Fold:
 
     def _held_out(self, validation):
         return (self.validation,) if validation else ()
+
+
+def apart(tiles: Part, tested, held_out) -> tuple[Part, Part | None, Part]:
+    """Returns the training part, the validation part or None, and the test part.
+
+    Args:
+        tiles: All of them.
+        tested: `(N,)`, whether each is tested.
+        held_out: `(N,)`, whether each is held out; where none is, there is no validation part.
+    """
+    return (
+        tiles.take(np.flatnonzero(~(tested | held_out))),
+        tiles.take(np.flatnonzero(held_out)) if held_out.any() else None,
+        tiles.take(np.flatnonzero(tested)),
+    )
