@@ -5,7 +5,6 @@ none of this needs the model or the images. The positive class is class 1, as in
 `kdutils.data.tracks`.
 """
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -67,9 +66,8 @@ def by_slide(record: Record) -> dict[int, dict[str, float]]:
     """
     if record.groups is None:
         return {}
-    slides = sorted(_module(record.run.data).FOLDS[record.run.fold].test)
     found = {}
-    for group, slide in enumerate(slides):
+    for group, slide in enumerate(data.tested_slides(record.run.data, record.run.fold)):
         scores, labels = (each[record.groups == group] for each in (record.scores, record.labels))
         found[slide] = {
             "images": len(labels),
@@ -118,12 +116,3 @@ def over_slides(
         return float(areas[np.isfinite(areas)].mean()) if np.isfinite(areas).any() else np.nan
 
     return clustered_bootstrap(statistic, np.concatenate(groups), count)
-
-
-def class_names(name: str) -> tuple[str, ...]:
-    """Names of the classes of a data set, without reading it."""
-    return _module(name).CLASSES
-
-
-def _module(name):
-    return importlib.import_module(data.DATASETS[name])

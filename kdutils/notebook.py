@@ -122,10 +122,7 @@ def glue_figure(name: str, draw: Callable, alt: str) -> None:
 
 def percent(interval) -> str:
     """Write a `kdutils.evaluation.Interval` of fractions as a percentage with its range."""
-    text = f"{100 * interval.mean:.2f} %"
-    if interval.count == 1:
-        return f"{text} (one run)"
-    return f"{text} ({100 * interval.low:.2f} to {100 * interval.high:.2f})"
+    return _ranged(interval, 100, 2, " %")
 
 
 def points(comparison) -> str:
@@ -136,10 +133,7 @@ def points(comparison) -> str:
 
 def auc(interval) -> str:
     """Write a `kdutils.evaluation.Interval` of areas or rates from 0 to 1, with its range."""
-    text = f"{interval.mean:.3f}"
-    if interval.count == 1:
-        return f"{text} (one run)"
-    return f"{text} ({interval.low:.3f} to {interval.high:.3f})"
+    return _ranged(interval, 1, 3, "")
 
 
 def auc_change(comparison) -> str:
@@ -156,6 +150,13 @@ def signed(interval, digits: int, unit: str = "") -> str:
 def change(value: float, digits: int) -> str:
     """Write a single difference with its sign."""
     return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _ranged(interval, scale, digits, unit):
+    text = f"{scale * interval.mean:.{digits}f}{unit}"
+    if interval.count == 1:
+        return f"{text} (one run)"
+    return f"{text} ({scale * interval.low:.{digits}f} to {scale * interval.high:.{digits}f})"
 
 
 def _signed(middle, low, high, count, digits, unit):

@@ -97,7 +97,3 @@ def test_a_difference_is_taken_on_the_same_images():
     assert interval.mean == pytest.approx(judged.area(FIRST, LABELS) - judged.area(SECOND, LABELS))
     same = judged.over_slides(first, first, count=20)
     assert (same.low, same.high) == (0, 0)
-
-
-def test_classes_are_named_without_any_image():
-    assert judged.class_names("kather") == ("stroma", "complex stroma")

@@ -32,12 +32,14 @@ __all__ = [
     "DatasetError",
     "Part",
     "base",
+    "classes",
     "fetch",
     "fingerprint",
     "folds",
     "load",
     "share_images",
     "status",
+    "tested_slides",
     "train_size",
 ]
 
@@ -134,6 +136,25 @@ def folds(name: str) -> tuple[int, ...] | tuple[None]:
     """
     module = _module(name)
     return tuple(range(len(module.FOLDS))) if hasattr(module, "FOLDS") else (None,)
+
+
+def classes(name: str) -> tuple[str, ...]:
+    """Returns the names of the classes in the order of their labels, without reading any image.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    return _module(name).CLASSES
+
+
+def tested_slides(name: str, fold: int) -> tuple[int, ...]:
+    """Returns the numbers of the slides that a fold tests, in order.
+
+    Raises:
+        ValueError: If the name is unknown, or the fold not one of its.
+    """
+    _check_fold(name, fold)
+    return tuple(sorted(_module(name).FOLDS[fold].test))
 
 
 def base(name: str) -> str:

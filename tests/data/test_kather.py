@@ -319,3 +319,12 @@ def test_the_published_tiles():
 @published
 def test_all_published_names():
     assert kather.status()[0] == "found"
+
+
+def test_classes_and_tested_slides_are_known_without_any_tile():
+    assert data.classes("kather") == ("stroma", "complex stroma")
+    tested = [set(data.tested_slides("kather", fold)) for fold in data.folds("kather")]
+    assert set.union(*tested) == set(range(1, 11))
+    assert sum(map(len, tested)) == 10
+    with pytest.raises(ValueError, match="fold"):
+        data.tested_slides("kather", 5)
