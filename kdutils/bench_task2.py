@@ -9,7 +9,7 @@ Methods that compare features act in fine-tuning alone: while the base is frozen
 features changes anything. Their first phase is the plain student's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from kdutils import data
@@ -110,6 +110,21 @@ WITH_VOTES: dict[str, Callable[[Protocol, int, Settings], Run]] = {
 """Likewise, on tracks whose tiles several annotators judged: `mhist` and `synthetic`."""
 
 
-def entries(track: str) -> dict[str, Callable[[Protocol, int, Settings], Run]]:
-    """The bench of a track, see `kdutils.data.tracks`: with votes only where there are any."""
-    return BENCH | (WITH_VOTES if f"{track}_votes" in data.DATASETS else {})
+def entries(
+    track: str, names: Sequence[str] = ()
+) -> dict[str, Callable[[Protocol, int, Settings], Run]]:
+    """The bench of a track, see `kdutils.data.tracks`: with votes only where there are any.
+
+    Args:
+        track: Name of the track.
+        names: Which of its entries; by default all.
+
+    Raises:
+        ValueError: The track has no entry of such a name.
+    """
+    known = BENCH | (WITH_VOTES if f"{track}_votes" in data.DATASETS else {})
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(
+            f"no method {', '.join(map(repr, unknown))} on {track}; there are {', '.join(known)}"
+        )
+    return {name: known[name] for name in names or known}

@@ -95,6 +95,9 @@ def report(
         list[str] | None, typer.Option(help="Execute this notebook only; may be repeated.")
     ] = None,
     execute: Annotated[bool, typer.Option(help="Execute, or only compile what was.")] = True,
+    at_once: Annotated[
+        int, typer.Option(min=1, help="Notebooks to execute side by side; spoils measured times.")
+    ] = 1,
 ) -> None:
     """Execute the notebooks and compile the book."""
     from kdutils import data, report
@@ -109,7 +112,7 @@ def report(
         ledger = BUILD / "ledger" / f"{profile}-{datetime.now():%Y-%m-%dT%H%M%S}"
         console.print(_announcement(profile, ledger))
     if execute:
-        report.execute(profile, notebook or None, ledger)
+        report.execute(profile, notebook or None, ledger, at_once=at_once)
     if notebook:
         console.print(
             f"executed; compile with .venv/bin/kdutils report --profile {profile} --no-execute"

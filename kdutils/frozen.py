@@ -10,7 +10,7 @@ import numpy as np
 from kdutils.data import Part
 from kdutils.models.taps import tapped
 from kdutils.paths import replaced_atomically
-from kdutils.predicting import predict
+from kdutils.predicting import predict_each
 
 
 def outputs(
@@ -35,18 +35,18 @@ def outputs(
     weights = hashlib.sha256(f"{model.name} up to {cut}".encode())
     for weight in below.weights:
         weights.update(keras.ops.convert_to_numpy(weight).tobytes())
-    found = []
-    for part in parts:
+    found, missing = [], {}
+    for place, part in enumerate(parts):
         name = weights.copy()
         name.update(str(part.images.shape).encode() + part.images.tobytes())
         path = folder and folder / f"{name.hexdigest()[:32]}.npy"
         if path is None or not path.exists():
-            values = predict(below, part.images, batch)[cut]
-            values = np.asarray(values, "float32")
-            if path is not None:
-                with replaced_atomically(path) as temporary, temporary.open("wb") as file:
-                    np.save(file, values)
-        else:
-            values = np.load(path)
-        found.append(values)
+            missing[place] = path, part.images
+        found.append(None if place in missing else np.load(path))
+    said = predict_each(below, [images for _, images in missing.values()], batch)
+    for (place, (path, _)), values in zip(missing.items(), said, strict=True):
+        found[place] = np.asarray(values[cut], "float32")
+        if path is not None:
+            with replaced_atomically(path) as temporary, temporary.open("wb") as file:
+                np.save(file, found[place])
     return found

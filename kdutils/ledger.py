@@ -215,19 +215,20 @@ class Ledger:
     def _outputs_of_all(
         self, run: Run, parts: Iterable[data.Part], taps: tuple[str, ...]
     ) -> list[training.Outputs]:
-        paths, speaking = [], None
+        paths, missing = [], {}
         for part in parts:
             # The ids of a training and a test part may be the same numbers.
             images = hashlib.sha256(part.images.tobytes()).hexdigest()
             name = digest({"ids": part.ids.tolist(), "images": images, "taps": taps})
             path = self._workspace(run) / f"outputs-{name}.npz"
             paths.append(path)
-            if path.exists():
-                continue
-            speaking = speaking or tapped(self.model(run), taps)
-            found = training.said_by(speaking, part)
-            with replaced_atomically(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, ids=found.ids, **found.values)
+            if not path.exists():
+                missing[path] = part
+        if missing:
+            said = training.said_by(tapped(self.model(run), taps), list(missing.values()))
+            for path, found in zip(missing, said, strict=True):
+                with replaced_atomically(path) as temporary, temporary.open("wb") as file:
+                    np.savez(file, ids=found.ids, **found.values)
         return [_stored_outputs(path, taps) for path in paths]
 
     def _train(self, run: Run, on_epoch=None) -> Record:

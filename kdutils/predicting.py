@@ -1,5 +1,7 @@
 """Run a network over many images, in inference mode."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
@@ -28,6 +30,27 @@ def predict(model: keras.Model, images: np.ndarray, batch: int):
     if isinstance(parts[0], dict):
         return {name: _joined([part[name] for part in parts]) for name in parts[0]}
     return _joined(parts)
+
+
+def predict_each(model: keras.Model, parts: Sequence[np.ndarray], batch: int) -> list:
+    """Give what `predict` gives of each of several arrays of images.
+
+    What fits into one batch goes through the network together: on few images a deep network spends
+    its time on going from layer to layer.
+
+    Args:
+        model: A functional model.
+        parts: `(N, …)` each, at least one image in each.
+        batch: Images at a time.
+    """
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    if len(parts) < 2 or ends[-1] + len(parts[-1]) > batch:
+        return [predict(model, part, batch) for part in parts]
+    joined = predict(model, np.concatenate(parts), batch)
+    if not isinstance(joined, dict):
+        return np.split(joined, ends)
+    split = {name: np.split(values, ends) for name, values in joined.items()}
+    return [{name: each[place] for name, each in split.items()} for place in range(len(parts))]
 
 
 def _joined(parts):

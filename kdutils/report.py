@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -77,6 +78,7 @@ def execute(
     ledger: Path | None = None,
     source: Path = ROOT,
     build: Path = BUILD,
+    at_once: int = 1,
 ) -> list[Path]:
     """Executes notebooks with the parameters of a profile.
 
@@ -85,10 +87,12 @@ def execute(
     Args:
         profile: A folder of `notebooks/profiles/`, with one YAML file a notebook.
         notebooks: Names without suffix; all those of the table of contents where left out. They
-            run in the order of the book, as a later one may use the runs of an earlier one.
+            run in the order of the book, so that runs go to the study of the page they belong to.
         ledger: The folder of the ledger that the notebooks are to use (`KDUTILS_LEDGER`).
         source: The folder that holds `_toc.yml` and `notebooks/`.
         build: The folder that everything made goes to.
+        at_once: Notebooks to execute side by side. Of a run that two of them need, one waits while
+            the other trains it. Times that are measured then are of a busy machine.
 
     Returns:
         The executed notebooks, `<build>/executed/<profile>/<name>.ipynb`.
@@ -118,9 +122,23 @@ def execute(
     if ledger:
         environment["KDUTILS_LEDGER"] = str(ledger.resolve())
     with _environment(environment), _progress(profile, len(jobs)) as show:
-        for name, notebook, values in jobs:
+
+        def execute_one(name, notebook, values):
             with show(name, len(notebook.cells) + bool(values)) as on_cell_start:
                 _execute_one(name, notebook, values, source / "notebooks", folder, on_cell_start)
+
+        if at_once == 1:  # not in a thread, where an interruption would not reach the kernel
+            for job in jobs:
+                execute_one(*job)
+        else:
+            with ThreadPoolExecutor(at_once) as pool:
+                futures = [pool.submit(execute_one, *job) for job in jobs]
+                try:
+                    for future in as_completed(futures):
+                        future.result()
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
     return [folder / f"{name}.ipynb" for name in names]
 
 

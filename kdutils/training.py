@@ -25,7 +25,7 @@ from kdutils.models.transfer import (
     with_fixed_statistics,
 )
 from kdutils.paths import replaced_atomically
-from kdutils.predicting import predict, traced_in_vain
+from kdutils.predicting import predict, predict_each, traced_in_vain
 from kdutils.runs import Record, Run, pack, pack_scores
 
 PREDICTION_BATCH = 1000
@@ -70,17 +70,23 @@ def outputs(model: keras.Model, part: data.Part, taps: tuple[str, ...] = ("logit
         part: The images; their ids ascend.
         taps: Names of layers, see `kdutils.models.taps`.
     """
-    return said_by(tapped(model, taps), part)
+    (found,) = said_by(tapped(model, taps), [part])
+    return found
 
 
-def said_by(speaking: keras.Model, part: data.Part) -> Outputs:
+def said_by(speaking: keras.Model, parts: Sequence[data.Part]) -> list[Outputs]:
     """Run a model that gives the outputs of its layers by name, see `kdutils.models.taps.tapped`.
 
     Over several parts it is traced once, which takes a deep network longer than to run.
     """
-    values = predict(speaking, part.images, _at_a_time(part))
+    if not parts:
+        return []
+    said = predict_each(speaking, [part.images for part in parts], _at_a_time(parts[0]))
     # In half precision NumPy could neither store them nor compute with them.
-    return Outputs(part.ids, {tap: np.asarray(value, "float32") for tap, value in values.items()})
+    return [
+        Outputs(part.ids, {tap: np.asarray(value, "float32") for tap, value in values.items()})
+        for part, values in zip(parts, said, strict=True)
+    ]
 
 
 def load_data(run: Run) -> data.Dataset:
@@ -296,7 +302,7 @@ def assess(
     judged = getattr(dataset, part)
     speaking = tapped(model, ("logits",))
     logits, of_train = (
-        said_by(speaking, each).values["logits"] for each in (judged, dataset.train)
+        said.values["logits"] for said in said_by(speaking, [judged, dataset.train])
     )
     offsets = (logits.argmax(axis=1) - judged.labels.astype("int64")) % logits.shape[1]
     predictions = {

@@ -40,11 +40,11 @@ def eight_view_scores(ledger: Ledger, runs: Sequence[Run]) -> dict[str, list]:
     for run in runs:
         speaking = tapped(ledger.model(run), ("logits",))
         shown = (view(dataset.test.images) for view in views.of(VIEWS))
-        parts = (replace(dataset.test, images=images) for images in shown)
+        parts = [replace(dataset.test, images=images) for images in shown]
         of_views = np.array(
             [
-                binary.scores(training.said_by(speaking, each).values["logits"], dataset.positive)
-                for each in parts
+                binary.scores(said.values["logits"], dataset.positive)
+                for said in training.said_by(speaking, parts)
             ]
         )
         called = of_views > 0

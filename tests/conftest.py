@@ -52,7 +52,7 @@ def smoke_report(tmp_path_factory):
     build = shared / "report"
     with FileLock(f"{build}.lock"):
         if not (build / "executed.done").exists():
-            report.execute("smoke", ledger=build / "ledger", build=build)
+            report.execute("smoke", ledger=build / "ledger", build=build, at_once=2)
             (build / "executed.done").touch()
     return build
 

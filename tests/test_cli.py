@@ -286,7 +286,9 @@ def made(monkeypatch):
     """What the tool chain was asked for, without it."""
     made = []
     monkeypatch.setattr(data, "load", lambda name: made.append(("load", name)))
-    monkeypatch.setattr(report, "execute", lambda *given: made.append(("execute", *given)))
+    monkeypatch.setattr(
+        report, "execute", lambda *given, at_once: made.append(("execute", *given, at_once))
+    )
 
     def compile_book(profile):
         made.append(("compile", profile))
@@ -298,18 +300,18 @@ def made(monkeypatch):
 
 def test_report_executes_and_compiles_the_full_profile(made):
     done = run("report")
-    assert made == [("load", "mnist"), ("execute", "full", None, None), ("compile", "full")]
+    assert made == [("load", "mnist"), ("execute", "full", None, None, 1), ("compile", "full")]
     assert done.output == f"open {Path('_build', 'html', 'index.html')}\n"
 
 
 def test_report_takes_a_profile_notebooks_and_a_ledger(made):
-    run("report", "--profile", "quick", "--ledger", "mine")
-    assert made[1:] == [("execute", "quick", None, Path("mine")), ("compile", "quick")]
+    run("report", "--profile", "quick", "--ledger", "mine", "--at-once", "2")
+    assert made[1:] == [("execute", "quick", None, Path("mine"), 2), ("compile", "quick")]
 
 
 def test_report_executes_single_notebooks_and_tells_how_to_compile_the_book(made):
     done = run("report", "--profile", "quick", "--notebook", "a", "--notebook", "b")
-    assert made == [("load", "mnist"), ("execute", "quick", ["a", "b"], None)]
+    assert made == [("load", "mnist"), ("execute", "quick", ["a", "b"], None, 1)]
     assert done.output.endswith("kdutils report --profile quick --no-execute\n")
 
 

@@ -113,9 +113,10 @@ def test_a_failed_training_leaves_nothing_behind(ledger, trainer):
 def test_teacher_outputs_are_computed_once_and_belong_to_the_sample(ledger, trainer, monkeypatch):
     computed = []
 
-    def said_by(speaking, part):
+    def said_by(speaking, parts):
+        (part,) = parts
         computed.append(len(part))
-        return training.Outputs(part.ids, {"logits": np.tile(part.ids[:, None], 10)})
+        return [training.Outputs(part.ids, {"logits": np.tile(part.ids[:, None], 10)})]
 
     monkeypatch.setattr(training, "said_by", said_by)
     teacher = toy.teacher(train_size=60)
@@ -136,9 +137,12 @@ def test_teacher_outputs_are_computed_once_and_belong_to_the_sample(ledger, trai
 def test_a_student_that_sees_views_gets_its_teachers_outputs_on_each(ledger, trainer, monkeypatch):
     seen = []
 
-    def said_by(speaking, part):
-        seen.append(part.images)
-        return training.Outputs(part.ids, {"logits": np.full((len(part), 10), len(seen))})
+    def said_by(speaking, parts):
+        seen.extend(part.images for part in parts)
+        return [
+            training.Outputs(part.ids, {"logits": np.full((len(part), 10), number)})
+            for number, part in enumerate(parts, 1)
+        ]
 
     monkeypatch.setattr(training, "said_by", said_by)
     ledger.obtain(toy.student(teacher=toy.teacher(), views="shifts_1"), "study")

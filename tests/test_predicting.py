@@ -44,3 +44,27 @@ def test_a_network_with_one_output_gives_an_array():
     np.testing.assert_allclose(
         predicting.predict(one, IMAGES, 4), one.predict(IMAGES, verbose=0), rtol=1e-5, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("batch", [20, 10, 7])
+def test_small_parts_go_through_the_network_together(batch, monkeypatch):
+    model, sizes = network(60), []
+    parts = [IMAGES[:3], IMAGES[3:4], IMAGES[4:]]
+    predict = predicting.predict
+
+    def counted(model, images, batch):
+        sizes.append(len(images))
+        return predict(model, images, batch)
+
+    monkeypatch.setattr(predicting, "predict", counted)
+    found = predicting.predict_each(model, parts, batch)
+    assert sizes == ([10] if batch >= 10 else [3, 1, 6])
+    for part, values in zip(parts, found, strict=True):
+        expected = model.predict(part, verbose=0)
+        assert values.keys() == expected.keys()
+        for name in values:
+            np.testing.assert_allclose(values[name], expected[name], rtol=1e-5, atol=1e-6)
+    one = keras.Model(model.input, model.output["mean"])
+    means = predicting.predict_each(one, parts, batch)
+    assert [len(each) for each in means] == [3, 1, 6]
+    assert predicting.predict_each(one, [], batch) == []

@@ -107,6 +107,23 @@ def test_execute_gives_the_notebook_its_parameters_folder_and_ledger(root, capfd
     assert "[1/1] second: " in capfd.readouterr().err
 
 
+def test_notebooks_run_side_by_side_where_asked_for(root):
+    meet = """
+import pathlib, time
+mine, other = (pathlib.Path("..") / each for each in {names})
+mine.touch()
+end = time.monotonic() + 60
+while not other.exists():
+    assert time.monotonic() < end, "the other notebook did not run meanwhile"
+    time.sleep(0.05)
+"""
+    write(root, "first", meet.format(names=("a", "b")), "profile: tiny")
+    write(root, "second", meet.format(names=("b", "a")), "profile: tiny")
+    paths = report.execute("tiny", source=root, build=root / "_build", at_once=2)
+    assert [path.name for path in paths] == ["first.ipynb", "second.ipynb"]
+    assert all(path.exists() for path in paths)
+
+
 def test_faulty_parameters_are_all_named_before_anything_runs(root):
     write(root, "first", "print(epochs)", "epoch: 3")
     write(root, "second", "print(epochs)", "rates: [1e-3]\nepochs: 2.5")

@@ -235,3 +235,10 @@ def test_votes_teach_where_there_are_any():
     assert (run.teacher.data, run.teacher.init) == ("synthetic_votes", None)
     run = bench_task2.entries("synthetic")["votes"](protocol, 0, settings)
     assert (run.method, run.teacher) == ("votes", None)
+
+
+def test_entries_are_those_asked_for():
+    assert list(bench_task2.entries("kather")) == list(bench_task2.BENCH)
+    assert list(bench_task2.entries("mhist", ["votes", "KD"])) == ["votes", "KD"]
+    with pytest.raises(ValueError, match="no method 'votes' on kather; there are no KD, label"):
+        bench_task2.entries("kather", ["KD", "votes"])

@@ -70,6 +70,49 @@ def turns() -> tuple[View, ...]:
     )
 
 
+STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+"""Colour of haematoxylin, of eosin and of a third stain, optical densities of red, green and blue.
+
+Ruifrok & Johnston 2001 (Quantification of histochemical staining by color deconvolution), table 1.
+"""
+
+
+class Restaining:
+    """Stains tissue more or less, as slides differ: each stain by a factor and an offset.
+
+    After Tellez et al. 2018 (Whole-slide mitosis detection in H&E breast histology using PHH3 as a
+    reference to train distilled stain-invariant convolutional networks), section III-D.
+
+    Args:
+        seed: Decides factors and offsets.
+        factor: Largest relative change of a stain's amount.
+        offset: Largest amount of a stain that is added or taken away, as optical density.
+    """
+
+    def __init__(self, seed, factor, offset):
+        draw = np.random.default_rng(seed)
+        stains = STAINS / np.linalg.norm(STAINS, axis=1, keepdims=True)
+        factors = 1 + draw.uniform(-factor, factor, 3)
+        self.matrix = (np.linalg.inv(stains) * factors @ stains).astype("float32")
+        self.added = (draw.uniform(-offset, offset, 3) @ stains).astype("float32")
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Stains `(N, H, W, 3)` images anew, uint8."""
+        density = -np.log((images.astype("float32") + 1) / 256) @ self.matrix + self.added
+        return np.rint(np.clip(256 * np.exp(-density) - 1, 0, 255)).astype("uint8")
+
+
+def restained_turns(count: int, **settings) -> tuple[View, ...]:
+    """Gives `turns` as they are and in further stains, `count` views; see `Restaining`."""
+
+    def restained(images, number):
+        return Restaining([1, number], **settings)(ways[number % len(ways)](images))
+
+    ways = turns()
+    further = range(len(ways), count)
+    return (*ways, *(functools.partial(restained, number=number) for number in further))
+
+
 class Deformation:
     """Bends images of one size by one smooth field: shift, rotation, scale, shear, and waves.
 
@@ -150,6 +193,7 @@ VIEWS: dict[str | None, Callable[[], tuple[View, ...]]] = {
     "shifts_1": functools.partial(shifts, 1),
     "shifts_2": functools.partial(shifts, 2),
     "turns": turns,
+    "restained_turns_32": functools.partial(restained_turns, 32, factor=0.2, offset=0.05),
     "deformations_32": functools.partial(deformations, 32, **MOVED),
     "centred_deformations_16": functools.partial(deformations, 16, **CENTRED),
     "centred_deformations_64": functools.partial(deformations, 64, **CENTRED),

@@ -30,7 +30,7 @@ def tapped(model: keras.Model, taps: Iterable[str]) -> keras.Model:
     Raises:
         ValueError: There is no such layer.
     """
-    return keras.Model(model.inputs, {tap: _output(model, tap) for tap in taps})
+    return keras.Model(model.input, {tap: _output(model, tap) for tap in taps})
 
 
 def _output(model, tap):

@@ -5,17 +5,23 @@ from kdutils.data import views
 
 RANDOM = np.random.default_rng(3)
 IMAGES = RANDOM.integers(0, 256, (5, 28, 28, 1), dtype="uint8")
+TISSUE = RANDOM.integers(40, 240, (5, 28, 28, 3), dtype="uint8")
+
+
+def images(name):
+    """What a set of views is made for: stains need colours."""
+    return TISSUE if name and name.startswith("restained") else IMAGES
 
 
 @pytest.mark.parametrize("name", views.VIEWS)
 def test_the_first_view_is_the_image_itself_and_all_are_of_its_kind(name):
     first, *others = views.of(name)
-    np.testing.assert_array_equal(first(IMAGES), IMAGES)
+    np.testing.assert_array_equal(first(images(name)), images(name))
     for view in others:
-        seen = view(IMAGES)
-        assert seen.shape == IMAGES.shape
+        seen = view(images(name))
+        assert seen.shape == images(name).shape
         assert seen.dtype == "uint8"
-        assert not np.array_equal(seen, IMAGES)
+        assert not np.array_equal(seen, images(name))
 
 
 @pytest.mark.parametrize(
@@ -24,13 +30,15 @@ def test_the_first_view_is_the_image_itself_and_all_are_of_its_kind(name):
         (None, 1),
         ("shifts_1", 9),
         ("shifts_2", 25),
+        ("turns", 8),
+        ("restained_turns_32", 32),
         ("deformations_32", 32),
         ("centred_deformations_16", 16),
         ("centred_deformations_64", 64),
     ],
 )
 def test_no_two_views_of_a_set_are_the_same(name, count):
-    seen = {view(IMAGES).tobytes() for view in views.of(name)}
+    seen = {view(images(name)).tobytes() for view in views.of(name)}
     assert len(seen) == count
 
 
@@ -131,3 +139,31 @@ def test_a_turn_keeps_lengths_and_a_shift_keeps_all_else():
     np.testing.assert_allclose(step, 0, atol=1e-6)
     matrix, _ = affine(views.Deformation(28, 1, **STILL | {"shift": 2}))
     np.testing.assert_allclose(matrix, np.eye(2), atol=1e-6)
+
+
+def test_restaining_changes_amounts_of_stain_and_no_shapes():
+    stains = views.STAINS / np.linalg.norm(views.STAINS, axis=1, keepdims=True)
+
+    def density(images):
+        return -np.log((images.astype(float) + 1) / 256)
+
+    none = views.Restaining(0, factor=0, offset=0)
+    np.testing.assert_allclose(none(TISSUE).astype(int), TISSUE.astype(int), atol=1)
+    amounts = RANDOM.uniform(0.2, 0.5, (5, 28, 28, 3))
+    tissue = np.rint(256 * np.exp(-amounts @ stains) - 1).astype("uint8")
+    change = views.Restaining(1, factor=0.2, offset=0.05)
+    before, after = (
+        (density(each) @ np.linalg.inv(stains)).reshape(-1, 3).T
+        for each in (tissue, change(tissue))
+    )
+    for first, second in zip(before, after, strict=True):
+        factor, offset = np.polyfit(first, second, 1)
+        assert 0.8 < factor < 1.2
+        assert abs(offset) < 0.06
+        assert np.corrcoef(first, second)[0, 1] > 0.995
+    assert np.abs(after - before).max() > 0.02
+
+
+def test_the_first_views_of_a_restained_set_are_the_turns():
+    for plain, view in zip(views.of("turns"), views.of("restained_turns_32"), strict=False):
+        np.testing.assert_array_equal(plain(TISSUE), view(TISSUE))
