@@ -53,6 +53,7 @@ class Protocol:
         train_size: Training images; `None` takes all.
         source_size: Training images of the source task; `None` takes all.
         validation: See `kdutils.data.tracks.held_out`; `None` trains on all images, to be tested.
+        views: Of the training images, see `kdutils.data.views`, on the source task too.
     """
 
     track: str
@@ -66,6 +67,7 @@ class Protocol:
     train_size: int | None = None
     source_size: int | None = None
     validation: int | None = None
+    views: str = "turns"
 
     def __post_init__(self):
         known = ("imagenet", "tissue", "random")
@@ -134,7 +136,7 @@ class Protocol:
             fold=self.fold,
             size=self.size,
             class_weight="balanced",
-            views="turns",
+            views=self.views,
             validation=self.validation,
             train_size=self.train_size,
             epochs=self.head_epochs,
@@ -172,7 +174,7 @@ class Protocol:
             fold=self.fold,
             size=self.size,
             class_weight="balanced",
-            views="turns",
+            views=self.views,
             validation=tracks.held_out(self.track),
             train_size=self.source_size,
             epochs=self.source_epochs,

@@ -148,6 +148,16 @@ def test_the_defaults_are_those_of_the_full_profile(name):
     assert profile_values("full", name) == defaults | {"profile": "full"}
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_times_of_task_2_are_measured_for_one_page_and_shown_by_two(profile):
+    names = ("networks", "sides", "images", "repetitions")
+    asked = [
+        {name: profile_values(profile, page)[name] for name in names}
+        for page in ("task2_q01_architectures", "task2_q02_cost")
+    ]
+    assert asked[0] == asked[1]
+
+
 # --- prose
 
 # A typed result is a number with a decimal point, in per cent or points, outside of what is glued.

@@ -207,6 +207,13 @@ def test_what_a_track_starts_from_follows_from_what_it_has():
     assert task2.protocols("kather", [0], size=96, initial="random")[0].initial == "random"
 
 
+def test_views_are_those_of_the_source_task_too():
+    restained = replace(PROTOCOL, views="restained_turns_32")
+    runs = lineage(restained.distilled(0, task2.Settings(CUT)))
+    assert {run.views for run in runs} == {"restained_turns_32"}
+    assert {run.views for run in lineage(PROTOCOL.distilled(0, task2.Settings(CUT)))} == {"turns"}
+
+
 @pytest.mark.parametrize("name", bench_task2.BENCH)
 def test_methods_on_features_act_in_fine_tuning_alone(name):
     settings = task2.Settings(CUT)
