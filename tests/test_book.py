@@ -56,7 +56,7 @@ class References(HTMLParser):
 
 QUESTIONS = {
     "task1": ["1a", "1b", "1c", "1d", "1e", *(str(number) for number in range(2, 14))],
-    "task2": [*(f"1{part}" for part in "abcdef"), *(f"2{part}" for part in "abcdefg"), "3"],
+    "task2": [*(f"1{part}" for part in "abcdef"), *(f"2{part}" for part in "abcdefg")],
 }
 FINDINGS = {"task1": "tab-findings", "task2": "tab-findings-2"}
 
