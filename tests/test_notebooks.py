@@ -18,10 +18,10 @@ from kdutils.paths import NOTEBOOKS, ROOT
 NAMES = report.notebook_names()
 PROFILES = ("smoke", "quick", "full")
 
-# A smoke-size notebook takes 5 to 30 s on an idle machine of two cores, and the one that trains every
-# method several times as long. In CI two of them and other tests share the two cores, and elsewhere
-# they take whatever the machine can spare, so it is mainly their work that is bounded, in images
-# seen.
+# A smoke-size notebook takes 5 to 30 s on an idle machine of two cores, and the one that trains
+# every method several times as long. In CI two of them and other tests share the two cores, and
+# elsewhere they take whatever the machine can spare, so it is mainly their work that is bounded, in
+# images seen.
 CI_SECONDS = 300
 RUN_IMAGES, REPORT_IMAGES = 2_000, 60_000
 
