@@ -1,6 +1,6 @@
 """Run a network over many images, in inference mode."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
@@ -32,8 +32,8 @@ def predict(model: keras.Model, images: np.ndarray, batch: int):
     return _joined(parts)
 
 
-def predict_each(model: keras.Model, parts: Sequence[np.ndarray], batch: int) -> list:
-    """Give what `predict` gives of each of several arrays of images.
+def predict_each(model: keras.Model, parts: Sequence[np.ndarray], batch: int) -> Iterator:
+    """Give what `predict` gives of each of several arrays of images, one after the other.
 
     What fits into one batch goes through the network together: on few images a deep network spends
     its time on going from layer to layer.
@@ -45,12 +45,14 @@ def predict_each(model: keras.Model, parts: Sequence[np.ndarray], batch: int) ->
     """
     ends = np.cumsum([len(part) for part in parts])[:-1]
     if len(parts) < 2 or ends[-1] + len(parts[-1]) > batch:
-        return [predict(model, part, batch) for part in parts]
+        yield from (predict(model, part, batch) for part in parts)
+        return
     joined = predict(model, np.concatenate(parts), batch)
     if not isinstance(joined, dict):
-        return np.split(joined, ends)
+        yield from np.split(joined, ends)
+        return
     split = {name: np.split(values, ends) for name, values in joined.items()}
-    return [{name: each[place] for name, each in split.items()} for place in range(len(parts))]
+    yield from ({name: each[place] for name, each in split.items()} for place in range(len(parts)))
 
 
 def _joined(parts):

@@ -16,8 +16,8 @@ from kdutils import methods, models
 from kdutils.runs import Run, digest
 
 SAME_BITS = {
-    "kdutils.training": ("83a5f4da7754cef5", "f0b4ddd9c712e850"),
-    "kdutils.data.views": ("3510f31e203fa461", "d268b793a3397751"),
+    "kdutils.training": ("290ba96357360ab1", "f0b4ddd9c712e850"),
+    "kdutils.data.views": ("8d9185fece8dedf1", "d268b793a3397751"),
     "kdutils.methods.checks": ("2dd97aab37298886", "04668f97bfb9e1a7"),
     "kdutils.methods.contrastive": ("76465f67bb2928e6", "96fe41a4131eb06e"),
     "kdutils.methods.distiller": ("d4e902de0aaf5f94", "d6a4b3cb4c785d39"),
@@ -31,7 +31,7 @@ SAME_BITS = {
     "kdutils.models.mnist": ("0fc0825866a59508", "56bdf5c8505c14d7"),
     "kdutils.models.taps": ("2f8aa83259e49034", "2cf34606b420e6da"),
     "kdutils.frozen": ("3439f21ef8b65da3", "74b31ebfcbaf5324"),
-    "kdutils.predicting": ("52e33bc3ca84f554", "572eed0b8668b7d3"),
+    "kdutils.predicting": ("aec5ac2ad943a532", "572eed0b8668b7d3"),
     "kdutils.turned": ("8d03c755b4d0ad7a", "c61897346bb2165f"),
     "kdutils.latency": ("895db781bf0a1117", "253a0cc09efe0b89"),
     "kdutils.explain": ("ea73dd29b4479a3d", "4423b14ff5233dd8"),

@@ -74,19 +74,16 @@ def outputs(model: keras.Model, part: data.Part, taps: tuple[str, ...] = ("logit
     return found
 
 
-def said_by(speaking: keras.Model, parts: Sequence[data.Part]) -> list[Outputs]:
+def said_by(speaking: keras.Model, parts: Sequence[data.Part]) -> Iterator[Outputs]:
     """Run a model that gives the outputs of its layers by name, see `kdutils.models.taps.tapped`.
 
-    Over several parts it is traced once, which takes a deep network longer than to run.
+    Over several parts it is traced once, which takes a deep network longer than to run. What it
+    says of one part can be kept before the next is run.
     """
-    if not parts:
-        return []
     said = predict_each(speaking, [part.images for part in parts], _at_a_time(parts[0]))
     # In half precision NumPy could neither store them nor compute with them.
-    return [
-        Outputs(part.ids, {tap: np.asarray(value, "float32") for tap, value in values.items()})
-        for part, values in zip(parts, said, strict=True)
-    ]
+    for part, values in zip(parts, said, strict=True):
+        yield Outputs(part.ids, {tap: np.asarray(each, "float32") for tap, each in values.items()})
 
 
 def load_data(run: Run) -> data.Dataset:

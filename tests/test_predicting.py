@@ -57,7 +57,7 @@ def test_small_parts_go_through_the_network_together(batch, monkeypatch):
         return predict(model, images, batch)
 
     monkeypatch.setattr(predicting, "predict", counted)
-    found = predicting.predict_each(model, parts, batch)
+    found = list(predicting.predict_each(model, parts, batch))
     assert sizes == ([10] if batch >= 10 else [3, 1, 6])
     for part, values in zip(parts, found, strict=True):
         expected = model.predict(part, verbose=0)
@@ -67,4 +67,4 @@ def test_small_parts_go_through_the_network_together(batch, monkeypatch):
     one = keras.Model(model.input, model.output["mean"])
     means = predicting.predict_each(one, parts, batch)
     assert [len(each) for each in means] == [3, 1, 6]
-    assert predicting.predict_each(one, [], batch) == []
+    assert list(predicting.predict_each(one, [], batch)) == []

@@ -105,12 +105,17 @@ class Restaining:
 def restained_turns(count: int, **settings) -> tuple[View, ...]:
     """Gives `turns` as they are and in further stains, `count` views; see `Restaining`."""
 
-    def restained(images, number):
-        return Restaining([1, number], **settings)(ways[number % len(ways)](images))
+    def restained(images, way, stain):
+        return stain(way(images))
 
     ways = turns()
-    further = range(len(ways), count)
-    return (*ways, *(functools.partial(restained, number=number) for number in further))
+    further = (
+        functools.partial(
+            restained, way=ways[number % len(ways)], stain=Restaining([1, number], **settings)
+        )
+        for number in range(len(ways), count)
+    )
+    return (*ways, *further)
 
 
 class Deformation:

@@ -20,8 +20,7 @@ def vote_loss(shares, logits):
         `(B,)`, nats.
     """
     logits = at_least_float32(logits)
-    log_probabilities = logits - ops.logsumexp(logits, axis=-1, keepdims=True)
-    return -ops.sum(ops.cast(shares, logits.dtype) * log_probabilities, axis=-1)
+    return -ops.sum(ops.cast(shares, logits.dtype) * ops.log_softmax(logits, axis=-1), axis=-1)
 
 
 class VoteTargets(Method):
