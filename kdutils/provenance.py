@@ -154,6 +154,7 @@ def versions() -> dict[str, str]:
         "keras": keras.__version__,
         backend: sys.modules[backend].__version__,
         "numpy": version("numpy"),
+        "pillow": version("pillow"),  # which decodes the tiles
         "kdutils": version("kdutils"),
     }
 

@@ -195,6 +195,7 @@ class Run:
             f"fold {self.fold}" if self.fold is not None else "",
             f"{self.size} px" if self.size else "",
             self.weights,
+            f"weights from {self._origin}" if self.init else "",
             f"frozen up to {self.frozen}" if self.frozen else "",
             self.class_weight,
             self.views,
@@ -210,6 +211,14 @@ class Run:
             f"seed {self.seed}",
         ]
         return " · ".join(filter(None, words))
+
+    @property
+    def _origin(self) -> str:
+        """What the first of the runs was trained on from which this one has its weights."""
+        first = self
+        while first.init:
+            first = first.init
+        return first.weights or first.data
 
     @property
     def keeps_snapshots(self) -> bool:

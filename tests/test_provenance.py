@@ -211,7 +211,7 @@ def test_lineage_names_each_run_once():
 
 def test_versions_name_what_computes():
     found = provenance.versions()
-    assert set(found) == {"python", "keras", keras.backend.backend(), "numpy", "kdutils"}
+    assert set(found) == {"python", "keras", keras.backend.backend(), "numpy", "pillow", "kdutils"}
     assert found["keras"] == keras.__version__
     assert found["python"] == platform.python_version()
     assert all(value[0].isdigit() for value in found.values())

@@ -239,6 +239,16 @@ def test_labels():
     )
 
 
+def test_labels_tell_where_weights_come_from():
+    source = Run("mobilenetv2", data="synthetic_source", fold=None)
+    head = Run("mobilenetv2", data="synthetic", init=source, frozen="block_12_add")
+    assert "weights from synthetic_source" in head.label
+    assert "weights from synthetic_source" in replace(head, init=head).label
+    published = replace(head, init=None, weights="imagenet")
+    assert "weights from imagenet" in Run("mobilenetv2", data="synthetic", init=published).label
+    assert "weights from" not in published.label
+
+
 def test_a_shorter_run_differs_in_its_epochs_alone():
     shorter = LARGEST.shorter(2)
     assert shorter.to_json() == LARGEST.to_json() | {"epochs": 2}
